@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
 
 
 def _pixel_fraction(value: Any) -> Any:
@@ -48,6 +49,13 @@ Fraction01 = Annotated[float, Field(ge=0, le=1)]
 
 PhenotypeName = Annotated[str, Field(min_length=1, json_schema_extra={"linkbench": "phenotype"})]
 """The name of a phenotype of the scenario's schema; checked against it before any work starts."""
+
+
+def names_phenotypes(part: Any) -> bool:
+    """Whether a field, or its type anywhere inside, is a `PhenotypeName`; much cheaper than making its JSON schema."""
+    if isinstance(part, FieldInfo):
+        return part.json_schema_extra == {"linkbench": "phenotype"} or names_phenotypes(part.annotation)
+    return any(map(names_phenotypes, get_args(part)))
 
 
 def _as_tuple(value: Any) -> Any:

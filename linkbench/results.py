@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -213,8 +214,9 @@ def write(folder: Path, results: Results, outcome: Outcome, report: Callable[[],
 
     `report` makes the page once the other files stand. Where an earlier run left the same, only run.json is renewed.
     """
-    if _stands(folder, results):
-        write_text(folder / "run.json", _run_text(results.run))
+    standing = _standing_table(folder, results.run)
+    if standing:
+        write_text(folder / "run.json", _run_text({**results.run, "table": standing}))
         return
     (folder / "run.json").unlink(missing_ok=True)
     ranks = folder / "ranks"
@@ -229,27 +231,34 @@ def write(folder: Path, results: Results, outcome: Outcome, report: Callable[[],
     for stale in set(os.listdir(ranks)) - wanted:
         if stale.endswith(".safetensors"):
             (ranks / stale).unlink()
-    write_text(folder / "results.csv", to_csv(results.rows))
+    table = to_csv(results.rows)
+    write_text(folder / "results.csv", table)
     write_text(folder / "report.html", report())
-    write_text(folder / "run.json", _run_text(results.run))
+    write_text(folder / "run.json", _run_text({**results.run, "table": hashlib.sha256(table.encode()).hexdigest()}))
 
 
 def _run_text(run: dict[str, Any]) -> str:
     return json.dumps(run, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _stands(folder: Path, results: Results) -> bool:
-    """Whether a finished run with the same stages, cells and report code already left these very files."""
-    before, now = previous_run(folder), results.run
+def _standing_table(folder: Path, now: dict[str, Any]) -> str:
+    """The digest of results.csv where a finished run with the same stages, cells and report code left it; else empty.
+
+    The rows follow from the stages and the code alone, so they are not written out again to be compared.
+    """
+    before = previous_run(folder)
     if not before or any(before.get(part) != now[part] for part in set(now) - {"steps"}):
-        return False
+        return ""
     if {id_: step["digest"] for id_, step in before["steps"].items()} != {
         id_: step["digest"] for id_, step in now["steps"].items()
     }:
-        return False
-    files = [folder / "report.html", *(folder / "ranks" / f"{row.cell}.safetensors" for row in results.rows[:1])]
+        return ""
+    ranks = (folder / "ranks" / f"{cell['id']}.safetensors" for cell in now["cells"] if cell["failed"] is None)
     table = folder / "results.csv"
-    return all(map(Path.is_file, (*files, table))) and table.read_text(encoding="utf-8") == to_csv(results.rows)
+    if not all(map(Path.is_file, (folder / "report.html", table, *ranks))):
+        return ""
+    digest = hashlib.sha256(table.read_bytes()).hexdigest()
+    return digest if digest == before.get("table") else ""
 
 
 def _write_examples(path: Path, rows: list[Row], outcome: Outcome) -> None:

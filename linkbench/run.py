@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import time
 import traceback
@@ -151,10 +152,10 @@ class Run:
                     continue
                 self._guarded(id_, step, watcher)
         cells = {}
+        load = functools.cache(lambda id_: self._load(id_, watcher))  # many cells share what was done to their photos
         for cell in self.plan.cells:
             if cell.steps["measure"] not in self.failures:
-                last = {stage: id_ for stage, id_ in cell.steps.items() if stage in LAST_STAGES}
-                cells[cell.id] = {stage: self._load(id_, watcher) for stage, id_ in last.items()}
+                cells[cell.id] = {stage: load(id_) for stage, id_ in cell.steps.items() if stage in LAST_STAGES}
         if not cells:
             first = next(iter(self.failures.values()))
             if first.input_error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linkbench.errors import InputError
+from linkbench.fields import names_phenotypes
 from linkbench.plugins import registry
 from linkbench.schema import Schema
 from linkbench.uses import Use, Wrong, nested_uses
@@ -90,12 +91,11 @@ def _inside(use: Use) -> list[Use]:
 
 
 def _unknown_phenotypes(use: Use, schema: Schema, section: str) -> list[Wrong]:
-    properties = registry().load(use.kind, use.name).model_json_schema()["properties"]
+    fields = registry().load(use.kind, use.name).model_fields
     out = [problem for _, inner in nested_uses(use) for problem in _unknown_phenotypes(inner, schema, section)]
-    for key, described in properties.items():
-        marked = [described, described.get("items", {}), *described.get("anyOf", [])]
-        if any(part.get("linkbench") == "phenotype" for part in marked):
-            value = use.params.get(key)
+    for key, field in fields.items():
+        if names_phenotypes(field):
+            value = use.params.get(field.alias or key)
             out += [
                 Wrong(
                     (section,),

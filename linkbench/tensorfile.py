@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ _NAMES = {
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
 _TYPES = {short: np.dtype(name) for name, short in _NAMES.items()}
+
+MAPPED = 1 << 20
+"""Bytes of arrays from which a file is mapped instead of read: a map holds one of the process's open files."""
 
 
 class BadTensorFile(Exception):
@@ -75,7 +79,10 @@ def _slices(array: Array) -> Any:
 
 
 def read(path: Path) -> Artefact:
-    """The artefact, arrays memory-mapped read-only. Raises BadTensorFile if the file is cut or not of this form."""
+    """The artefact; arrays are read-only, those of large files memory-mapped.
+
+    Raises BadTensorFile if the file is cut or not of this form.
+    """
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
@@ -83,14 +90,18 @@ def read(path: Path) -> Artefact:
             if length > size - 8:
                 raise BadTensorFile(f"{path}: header of {length} bytes in a file of {size}")
             header = json.loads(file.read(length))
+            if size - 8 - length < MAPPED:
+                data = np.frombuffer(file.read(), np.uint8)
+            else:
+                whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                data = np.frombuffer(whole, np.uint8, offset=8 + length)
         meta = dict(json.loads(header.pop("__metadata__", {}).get("linkbench", "{}")))
-        data = np.memmap(path, dtype=np.uint8, mode="r") if size > 8 + length else np.zeros(8 + length, np.uint8)
         arrays: dict[str, Array | Stream] = {}
         for name, entry in header.items():
             start, end = entry["data_offsets"]
             if not 0 <= start <= end <= size - 8 - length or min(entry["shape"], default=0) < 0:
                 raise BadTensorFile(f"{path}: array {name!r} does not lie inside the file")
-            raw = np.asarray(data[8 + length + start : 8 + length + end])
+            raw = data[start:end]
             arrays[name] = raw.view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadTensorFile(f"{path}: {error}") from error

@@ -58,7 +58,10 @@ class Failed(NamedTuple):
 
 def cleaned(text: object) -> str:
     """A name from a file with nothing in it that steers a terminal or turns the direction of writing."""
-    return "".join(letter if letter.isprintable() else " " if letter in "\n\t" else "\ufffd" for letter in str(text))
+    words = str(text)
+    if words.isprintable():
+        return words
+    return "".join(letter if letter.isprintable() else " " if letter in "\n\t" else "\ufffd" for letter in words)
 
 
 def _clean_place(place: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +83,9 @@ def read_cells(results: Results) -> list[Cell]:
             flags[row.cell].update(dict.fromkeys(filter(None, map(str.strip, cleaned(row.flags).split(";")))))
         if not math.isfinite(row.value):
             continue
-        ends = (end if math.isfinite(end) else row.value for end in (row.ci_low, row.ci_high))
-        value = Value(row.value, *ends)
+        low = row.ci_low if math.isfinite(row.ci_low) else row.value
+        high = row.ci_high if math.isfinite(row.ci_high) else row.value
+        value = Value(row.value, low, high)
         if row.metric == "success" and row.k is not None and row.n is not None:
             cells[row.cell].success.setdefault(row.k, {})[row.n] = value
         else:
