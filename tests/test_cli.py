@@ -420,6 +420,25 @@ def test_an_edited_table_of_the_user_is_read_again(run_cli: Cli) -> None:
     assert "files.genomes.g.csv: " in run_cli("why", cell_of("predicted")).out
 
 
+@pytest.mark.parametrize("harm", ["edited", "cut", "lost", "a rank lost", "page lost"])
+def test_a_harmed_results_folder_is_written_again(run_cli: Cli, harm: str) -> None:
+    Path("s.yaml").write_text(QUICK)
+    assert run_cli("run", "s.yaml").status == 0
+    folder = Path("results/a")
+    before = {name: (folder / name).read_bytes() for name in files(folder) if name != "run.json"}
+    table = folder / "results.csv"
+    first = next((folder / "ranks").iterdir())
+    {
+        "edited": lambda: table.write_text(table.read_text().replace("predicted", "predictor", 1)),
+        "cut": lambda: table.write_bytes(table.read_bytes()[:-3]),
+        "lost": table.unlink,
+        "a rank lost": first.unlink,
+        "page lost": (folder / "report.html").unlink,
+    }[harm]()
+    assert run_cli("run", "s.yaml").status == 0
+    assert {name: (folder / name).read_bytes() for name in files(folder) if name != "run.json"} == before
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "count"),
     [
