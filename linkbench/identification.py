@@ -22,7 +22,7 @@ def add_cells(builder: Builder) -> None:
     for seed, cohort in itertools.product(scenario.seeds, scenario.cohort):
         base = {"cohort": builder.add("cohort", f"{STAGES}:cohort", seed, uses={"cohort": cohort}, settings=settings)}
         place = {"seed": seed, "genomes": "none", "cohort": cohort.label, "poison": "none"}
-        examples = {"examples": True} if registry().load("cohort", cohort.name).imaginary else {}
+        imaginary = registry().load("cohort", cohort.name).imaginary
         for model, channel in itertools.product(scenario.models, scenario.channels):
             train = builder.train(model, base, seed)
             probes = builder.add(
@@ -32,14 +32,7 @@ def add_cells(builder: Builder) -> None:
             baseline: dict[str, str] = {}
             for defender in sorted(scenario.defenders, key=lambda use: use.name != "none"):
                 protect = builder.protect(defender, channel, model, base, seed, split=GALLERY)
-                publish = builder.add(
-                    "publish", "linkbench.stages.protect:publish", seed,
-                    uses={"channel": channel}, inputs={"protect": protect},
-                )  # fmt: skip
-                quality = builder.add(
-                    "quality", "linkbench.stages.protect:quality", seed, uses={"channel": channel},
-                    settings={"split": GALLERY, **examples}, inputs={"protect": protect, "publish": publish, **base},
-                )  # fmt: skip
+                publish, quality = builder.publish(protect, channel, base, seed, imaginary, split=GALLERY)
                 gallery = builder.add(
                     "embed", f"{STAGES}:embed", seed, inputs={"train": train, "published": publish}, on_device=True
                 )

@@ -142,11 +142,7 @@ class Builder:
             baseline: dict[str, str] = {}
             for defender in sorted(scenario.defenders, key=lambda use: use.name != "none"):
                 protect = self.protect(defender, channel, model, base, seed)
-                publish = self.add(
-                    "publish", "linkbench.stages.protect:publish", seed,
-                    uses={"channel": channel}, inputs={"protect": protect},
-                )  # fmt: skip
-                quality = self.quality(protect, publish, channel, base, seed, imaginary)
+                publish, quality = self.publish(protect, channel, base, seed, imaginary)
                 predict = self.add(
                     "predict", "linkbench.stages.train:predict", seed,
                     inputs={"train": train, "published": publish}, on_device=True,
@@ -173,15 +169,21 @@ class Builder:
         run = "linkbench.stages.train:train"
         return self.add("train", run, seed, uses=uses, settings=settings, inputs=inputs, on_device=True)
 
-    def quality(
-        self, protect: str, publish: str, channel: Use, base: dict[str, str], seed: int, imaginary: bool, **more: int
-    ) -> str:
-        """The measurement of what was changed in photos; examples are kept of imaginary people only."""
-        return self.add(
+    def publish(
+        self, protect: str, channel: Use, base: dict[str, str], seed: int, imaginary: bool, **more: int
+    ) -> tuple[str, str]:
+        """Protected photos as posting leaves them, and the measurement of what was changed in them.
+
+        Examples are kept of imaginary people only.
+        """
+        uses, inputs = {"channel": channel}, {"protect": protect}
+        posted = self.add("publish", "linkbench.stages.protect:publish", seed, uses=uses, inputs=inputs)
+        quality = self.add(
             "quality", "linkbench.stages.protect:quality", seed,
-            uses={"channel": channel}, settings={**more, **({"examples": True} if imaginary else {})},
-            inputs={"protect": protect, "publish": publish, "cohort": base["cohort"]},
+            uses=uses, settings={**more, **({"examples": True} if imaginary else {})},
+            inputs={**inputs, "publish": posted, "cohort": base["cohort"]},
         )  # fmt: skip
+        return posted, quality
 
     def poison(
         self, poison: Use, channel: Use, model: Model, base: dict[str, str], seed: int, imaginary: bool
@@ -193,9 +195,7 @@ class Builder:
         if poison.name == "none":
             return {}
         changed = self.protect(poison, channel, model, base, seed, split=TRAIN)
-        run = "linkbench.stages.protect:publish"
-        posted = self.add("publish", run, seed, uses={"channel": channel}, inputs={"protect": changed})
-        quality = self.quality(changed, posted, channel, base, seed, imaginary, split=TRAIN)
+        posted, quality = self.publish(changed, channel, base, seed, imaginary, split=TRAIN)
         out = {"poison": changed, "poisoned": posted, "poison_quality": quality}
         if poison.plugin().proves():
             uses, inputs = {"defender": poison, "channel": channel}, {"cohort": base["cohort"]}
