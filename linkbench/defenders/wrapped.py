@@ -1,13 +1,14 @@
 """Attacks on classifiers from other libraries as defenders, made from a table that imports none of them.
 
 An adapter package derives a base class from `WrappedAttack`, says in `attack` how its library is called, and lists
-attacks as `Spec`s; `defender` makes the class of one of them when it is asked for.
+attacks as `Spec`s; `made_when_asked` makes the class of one of them when it is asked for.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -196,6 +197,21 @@ def defender(name: str, summary: str, spec: Spec, base: type[Base], module: str)
     if not spec.labelled:
         made.needs = base.needs - {"labels"}
     return made
+
+
+def made_when_asked(
+    summaries: Mapping[str, str], specs: Mapping[str, Spec], base: type[Base], module: str
+) -> Callable[[str], type[Base]]:
+    """The `__getattr__` of a module: the defender class of each attack of a table, `fast_pgd` for the name fast-pgd."""
+
+    @functools.cache
+    def attribute(attribute: str) -> type[Base]:
+        name = attribute.replace("_", "-")
+        if name not in specs:
+            raise AttributeError(f"module {module!r} has no attribute {attribute!r}")
+        return defender(name, summaries[name], specs[name], base, module)
+
+    return attribute
 
 
 class MissingLibraryError(LinkbenchError):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from linkbench.defenders.wrapped import WrappedAttack, defender
+from linkbench.defenders.wrapped import WrappedAttack, made_when_asked
 from linkbench_art.library import LIBRARY, imported, quiet
 from linkbench_art.names import ATTACKS as SUMMARIES
 from linkbench_art.table import ATTACKS, SMALL
@@ -73,13 +72,4 @@ def _elsewhere(classifier: CombinationClassifier, photo: Tensor, label: Tensor, 
     return None
 
 
-@functools.cache
-def _made(name: str) -> type[ArtAttack]:
-    return defender(name, SUMMARIES[name], ATTACKS[name], ArtAttack, __name__)
-
-
-def __getattr__(attribute: str) -> Any:
-    name = attribute.replace("_", "-")
-    if name not in ATTACKS:
-        raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
-    return _made(name)
+__getattr__ = made_when_asked(SUMMARIES, ATTACKS, ArtAttack, __name__)

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
-from standins import knowledge, predictor, random_photos
-from torch import Tensor
+from adapters import KNOWN, PHOTOS, Adapter, one_thread  # noqa: F401
 
-from linkbench.defenders.classifier import CombinationClassifier
 from linkbench.errors import LinkbenchError
 from linkbench.plugins import registry
-from linkbench.schema import Schema
 from linkbench.testing import examine
 from linkbench_art import attacks, names
 from linkbench_art.names import CHANNELS
 from linkbench_art.table import ATTACKS
 
-SCHEMA = Schema({"sex": ("female", "male"), "eye": ("blue", "intermediate", "brown")})
-BUDGET = 0.2
 SMALL: dict[str, Any] = {"steps": 4, "queries": 30, "max_eval": 40, "init_eval": 10}
 SPECIAL: dict[str, dict[str, Any]] = {
     "auto-conjugate": {"steps": 12},
@@ -33,57 +26,13 @@ SPECIAL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks on busy cores: threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-NETWORK = predictor(1, SCHEMA, smooth=True)
-PHOTOS = random_photos(2, 16)
-KNOWN = knowledge(2, NETWORK, SCHEMA)
-
-
-def made(name: str, **parameters: Any) -> Any:
-    cls = registry().load("defender", f"art/{name}")
-    small = {key: value for key, value in {**SMALL, **SPECIAL.get(name, {})}.items() if key in cls.model_fields}
-    budget = {"rms": BUDGET} if ATTACKS[name].norm == "l2" else {"epsilon": BUDGET}
-    return cls(**{**small, **budget, **parameters})
-
-
-def confidence(defender: Any, photos: Tensor) -> Tensor:
-    """Log-probability of what the attack moves away from."""
-    classifier = CombinationClassifier(NETWORK, SCHEMA, defender.phenotype)
-    truth = KNOWN.labels if getattr(defender, "label", "predicted") == "true" else None
-    labels = classifier.labels(PHOTOS, truth)
-    return classifier(photos).log_softmax(dim=1).gather(1, labels[:, None])[:, 0]
+ADAPTER = Adapter("art", ATTACKS, SMALL, SPECIAL)
+made, confidence = ADAPTER.made, ADAPTER.confidence
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_contract(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    defender = made(name)
-    before, weights = PHOTOS.clone(), {key: value.clone() for key, value in NETWORK.state_dict().items()}
-    out = defender.perturb(PHOTOS, KNOWN)
-    assert out.shape == PHOTOS.shape
-    assert out.dtype == PHOTOS.dtype
-    assert not out.requires_grad
-    assert out.min() >= 0
-    assert out.max() <= 1
-    change = out - PHOTOS
-    if ATTACKS[name].norm == "l2":
-        assert change.square().mean(dim=(1, 2, 3)).sqrt().max() <= BUDGET + 1e-5
-    else:
-        assert change.abs().max() <= BUDGET + 1e-6
-    if ATTACKS[name].labelled:
-        assert confidence(defender, out).mean() < confidence(defender, PHOTOS).mean()
-    else:
-        assert (confidence(defender, out) - confidence(defender, PHOTOS)).abs().max() > 0.01
-    assert torch.equal(PHOTOS, before), "the input was written to"
-    assert all(torch.equal(value, weights[key]) for key, value in NETWORK.state_dict().items())
-    assert not any(module.training for module in NETWORK.modules())
+    ADAPTER.keeps_the_contract(name)
     assert capsys.readouterr().out == ""
 
 

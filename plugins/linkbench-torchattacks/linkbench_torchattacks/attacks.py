@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from linkbench.defenders.wrapped import MissingLibraryError, WrappedAttack, defender
+from linkbench.defenders.wrapped import MissingLibraryError, WrappedAttack, made_when_asked
 from linkbench.errors import PluginError
 from linkbench_torchattacks.names import ATTACKS as SUMMARIES
 from linkbench_torchattacks.table import ATTACKS, SMALL
@@ -49,13 +48,4 @@ class Torchattack(WrappedAttack):
         return out
 
 
-@functools.cache
-def _made(name: str) -> type[Torchattack]:
-    return defender(name, SUMMARIES[name], ATTACKS[name], Torchattack, __name__)
-
-
-def __getattr__(attribute: str) -> Any:
-    name = attribute.replace("_", "-")
-    if name not in ATTACKS:
-        raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
-    return _made(name)
+__getattr__ = made_when_asked(SUMMARIES, ATTACKS, Torchattack, __name__)
