@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -56,26 +57,20 @@ class Convolution(Defender):
         return torch.from_numpy(class_kernels(classes, self.strength, material.seed)).to(material.device)
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
-        from torch.nn import functional as F
+        from linkbench.defenders.patterns.keys import change_classes
 
-        from linkbench.defenders.patterns.keys import class_numbers
-        from linkbench.errors import PluginError
+        return change_classes(photos, knowledge, self.phenotype, _blurred)
 
-        assert knowledge.labels is not None
-        if knowledge.learned is None:
-            raise PluginError("convolution must draw its kernels before it changes photos; call learn first")
-        numbers = class_numbers(knowledge.labels, knowledge.schema, self.phenotype).to(photos.device)
-        known = (numbers >= 0).nonzero().flatten()
-        out = photos.clone()
-        if not len(known):
-            return out
-        height, width = photos.shape[-2:]
-        kernels = knowledge.learned.to(photos)[numbers[known]]
-        padded = F.pad(photos[known], (1, 1, 1, 1), mode="replicate")
-        blurred = sum(
-            kernels[:, row, column, None, None, None] * padded[..., row : row + height, column : column + width]
-            for row in range(3)
-            for column in range(3)
-        )
-        out[known] = blurred.clamp_(0, 1)
-        return out
+
+def _blurred(photos: Tensor, numbers: Tensor, knowledge: Knowledge) -> Tensor:
+    """Photos seen through the kernels of their classes."""
+    import torch
+    from torch.nn import functional as F
+
+    height, width = photos.shape[-2:]
+    kernels = knowledge.learned.to(photos)[numbers]
+    padded = F.pad(photos, (1, 1, 1, 1), mode="replicate")
+    out = torch.zeros_like(photos)
+    for row, column in itertools.product(range(3), range(3)):
+        out += kernels[:, row, column, None, None, None] * padded[..., row : row + height, column : column + width]
+    return out

@@ -94,28 +94,19 @@ class Shortcut(Defender):
         }
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
-        from linkbench.defenders.patterns.keys import class_numbers
-        from linkbench.errors import PluginError
+        from linkbench.defenders.patterns.keys import change_classes
 
-        assert knowledge.labels is not None
-        if knowledge.learned is None:
-            raise PluginError("shortcut must learn its patterns before it changes photos; call learn first")
-        numbers = class_numbers(knowledge.labels, knowledge.schema, self.phenotype).to(photos.device)
-        known = (numbers >= 0).nonzero().flatten()
-        out = photos.clone()
-        if len(known):
-            change = self._change(photos[known], numbers[known], knowledge.rows(known), knowledge.learned)
-            out[known] = (out[known] + change).clamp_(0, 1)
-        return out
+        return change_classes(photos, knowledge, self.phenotype, self._changed)
 
-    def _change(self, photos: Tensor, numbers: Tensor, knowledge: Knowledge, learned: dict[str, Tensor]) -> Tensor:
-        """What is added to photos of known classes."""
+    def _changed(self, photos: Tensor, numbers: Tensor, knowledge: Knowledge) -> Tensor:
+        """Photos of known classes, with what is added to them; may leave [0, 1]."""
         from linkbench.defenders.patterns import autoregressive, lsp
 
+        learned: dict[str, Tensor] = knowledge.learned
         learned = {name: value.to(photos)[numbers] for name, value in learned.items()}
         if self.pattern == "one-pixel":
             toward = (learned["colour"] - photos).clamp_(-self.epsilon, self.epsilon)
-            return toward.mul_(learned["mask"])
+            return photos + toward.mul_(learned["mask"])
         pattern = learned["patterns"]
         size = photos.shape[-1]
         if self.pattern == "lsp":
@@ -123,7 +114,7 @@ class Shortcut(Defender):
         elif self.pattern == "autoregressive":
             start = knowledge.uniform("shortcut", (3, autoregressive.start_numbers(size)), photos)
             pattern = autoregressive.cut(autoregressive.sample(pattern, start, size))
-        return pattern.mul(self._step(pattern[0].numel()))
+        return photos + pattern.mul(self._step(pattern[0].numel()))
 
     def _step(self, dimensions: int) -> float:
         """alpha, the largest change of one pixel."""

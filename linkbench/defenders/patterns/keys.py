@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from linkbench.errors import InputError
+from linkbench.errors import InputError, PluginError
 from linkbench.schema import Schema
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from linkbench.knowledge import Knowledge
 
 MOST_CLASSES = 1024
 """Poisons with more classes are refused: each has a pattern of its own in memory, and hardly a photo to teach it."""
@@ -53,3 +59,22 @@ def need_two_classes(numbers: Any, who: str) -> None:
             f"{who}: {found}. A poison ties each class to a pattern of its own and needs photos of two classes or "
             f"more; choose another phenotype or a larger cohort"
         )
+
+
+def change_classes(
+    photos: Tensor, knowledge: Knowledge, phenotype: str | None, change: Callable[[Tensor, Tensor, Knowledge], Tensor]
+) -> Tensor:
+    """Photos float [n, 3, h, w] in [0, 1], those of a known class changed, the others as they are.
+
+    change: from the photos of known classes [m, 3, h, w], their classes int64 [m] and what is known about them to what
+    they become, clipped to [0, 1] here. Raises PluginError where nothing was learned before.
+    """
+    assert knowledge.labels is not None
+    if knowledge.learned is None:
+        raise PluginError("a poison with a pattern for each class must draw them before it changes photos: call learn")
+    numbers = class_numbers(knowledge.labels, knowledge.schema, phenotype).to(photos.device)
+    known = (numbers >= 0).nonzero().flatten()
+    out = photos.clone()
+    if len(known):
+        out[known] = change(photos[known], numbers[known], knowledge.rows(known)).clamp_(0, 1)
+    return out
