@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from linkbench.report import numbers
 from linkbench.report.cells import Cell, coordinates, grouped, varying
 from linkbench.report.costs import Lines
@@ -12,11 +14,14 @@ AXES = ("cohort", "genomes", "model", "poison", "channel")
 COLUMNS = {
     "bound": "claimed",
     "rule_accuracy": "its rule",
-    "rule_accuracy_worst": "worst draw",
+    "rule_accuracy_worst": "worst\ndraw",
     "linear_accuracy": "linear",
-    "linear_accuracy_clean": "linear, clean",
-    "accuracy": "network, clean",
+    "linear_accuracy_clean": "linear,\nclean",
+    "accuracy": "network,\nclean",
 }
+
+PARAMETER = re.compile(r"[(,]\s*\w+=")
+"""What stands between the words of a label such as `shortcut(pattern=lsp, phenotype=sex)`."""
 
 
 def claims(cells: list[Cell]) -> Lines | None:
@@ -29,7 +34,12 @@ def claims(cells: list[Cell]) -> Lines | None:
     axes = [axis for axis in AXES if axis == "poison" or axis in varying([cell.place for cell in shown])]
     rows = []
     for same in grouped(shown, lambda cell: coordinates(cell, axes)):
-        row = [place_text(axis, same[0].place[axis]) for axis in axes]
+        row = [_plain(place_text(axis, same[0].place[axis])) for axis in axes]
         found = (same[0].metrics.get(f"{name}:{about}") for name in COLUMNS)
         rows.append([*row, *(numbers.NOTHING if value is None else f"{100 * value.value:.1f}" for value in found)])
     return Lines([*((axis, False) for axis in axes), *((words, True) for words in COLUMNS.values())], rows, 0)
+
+
+def _plain(label: str) -> str:
+    """`inf-norm rademacher at 0.03` for `inf-norm(pattern=rademacher) at 0.03`: short words break into lines."""
+    return PARAMETER.sub(" ", label).replace(")", "")
