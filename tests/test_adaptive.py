@@ -36,7 +36,7 @@ def quick(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", built_in())
 def test_every_tool_can_be_met(name: str) -> None:
     people, genomes = cohort(32)
-    recipe = {"use": "adaptive", "defender": quick(name), "epochs": 1, "mix": 0.5, "learning_rate": 0.01}
+    recipe = {"use": "adaptive", "defender": quick(name), "epochs": 1, "clean": 0.5, "learning_rate": 0.01}
     out = train(task({"use": "small-cnn", "width": 4, "depth": 3}, recipe, cohort=people, genomes=genomes))
     assert [row["phase"] for row in out.meta["report"]["history"]][-1] == "adaptive"
 
@@ -78,15 +78,15 @@ def test_what_it_learns_it_learns_once_from_his_people(monkeypatch: pytest.Monke
     assert studied[0].seed == derive(room.seed, "adaptive", "learn"), "his own random numbers"
 
 
-def test_a_shortcut_of_his_own_is_no_cure_but_a_mixture_keeps_reading() -> None:
-    """Photos that all carry the pattern of their class teach the pattern; clean photos among them teach the face."""
+def test_a_shortcut_of_his_own_is_no_cure_but_clean_copies_keep_reading() -> None:
+    """Photos that all carry the pattern of their class teach the pattern; clean photos beside them teach the face."""
     people, genomes = cohort(96, contrast=0.2)
     seen = {}
-    for mix in (0.0, 0.5):
-        recipe = {"use": "adaptive", "defender": {"use": "shortcut", "epsilon": 0.25}, "epochs": 6, "mix": mix,
+    for clean in (0.0, 1.0):
+        recipe = {"use": "adaptive", "defender": {"use": "shortcut", "epsilon": 0.25}, "epochs": 6, "clean": clean,
                   "learning_rate": 0.01, "augment": 0, "patience": None}  # fmt: skip
         out = train(task({"use": "small-cnn", "width": 4, "depth": 3}, recipe, cohort=people, genomes=genomes))
         hits = out.array("watched")[-1] == np.asarray(people.array("labels"))[out.array("watched_photo")]
-        seen[mix] = float(hits.mean())
-    assert seen[0.5] > seen[0.0] + 0.1, seen
+        seen[clean] = float(hits.mean())
+    assert seen[1.0] > seen[0.0] + 0.1, seen
     assert Standard.model_fields.keys() <= Adaptive.model_fields.keys()

@@ -157,12 +157,12 @@ def test_adaptive_training_reads_protected_photos() -> None:
     assert accuracy(adapted, room, Invert()) > 0.9
 
 
-def test_adaptive_mixes_and_shows_the_defender_the_start() -> None:
+def test_adaptive_protects_all_and_shows_the_defender_the_start() -> None:
     room = classroom(32, 8)
     net = network()
-    recipe = Adaptive(epochs=1, defender={"use": "push", "epsilon": 0.2}, mix=0.5)
+    recipe = Adaptive(epochs=1, defender={"use": "push", "epsilon": 0.2}, clean=0.5)
     recipe.train(net, dataclasses.replace(room, started=True))
-    assert sorted(len(told.keys) for _, told in Push.told) == [8, 16]
+    assert sorted(len(told.keys) for _, told in Push.told) == [8, 32]
     Push.told.clear()
     report = recipe.train(net, room)
     assert [row["phase"] for row in report.history] == ["train", "adaptive"]

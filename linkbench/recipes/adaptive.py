@@ -27,12 +27,14 @@ class Adaptive(Standard):
     The attacker runs the tool on photos of his own people with random numbers of his own: what it learns from photos
     it learns from those. A photo that reached him poisoned is protected once more; he cannot tell it from others.
     Where the defender must see a predictor it sees the model named by `start:`; without one, the network is first
-    trained on clean photos and the defender sees that. The network then goes on from there, on photos of which the
-    part `mix` is clean; it is stopped by the protected photos of the validation people.
+    trained on clean photos and the defender sees that. The network then goes on from there; it is stopped by the
+    protected photos of the validation people.
     """
 
     defender: DefenderUse = nested("defender", "joint-pgd", "the tool that protects the training photos")
-    mix: Fraction01 = Field(0.0, description="part of the training photos that stays clean")
+    clean: Fraction01 = Field(
+        0.0, description="part of the training photos that is learned from as it was, too, beside its protected copy"
+    )
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
@@ -62,7 +64,7 @@ class Adaptive(Standard):
     def _protected(
         self, classroom: Classroom, lesson: Lesson, network: nn.Module, defender: Defender, learned: Any, file: Path
     ) -> Lesson:
-        """The lesson with protected photos, kept on disk as float32; the first `mix` of a random order stay clean."""
+        """The lesson with protected photos, and when it is for training the clean ones besides, on disk as float32."""
         import dataclasses
 
         from linkbench import seeds
@@ -71,27 +73,33 @@ class Adaptive(Standard):
 
         if not len(lesson):
             return lesson
-        edge = lesson.photos.size
-        out = np.memmap(file, np.float32, "w+", shape=(len(lesson), 3, edge, edge))
-        clean = np.zeros(len(lesson), dtype=bool)
+        also = np.arange(0)
         if lesson is classroom.training:
-            order = seeds.generator(classroom.seed, "adaptive", "mix").permutation(len(lesson))
-            clean[order[: round(self.mix * len(lesson))]] = True
+            order = seeds.generator(classroom.seed, "adaptive", "clean").permutation(len(lesson))
+            also = np.sort(order[: round(self.clean * len(lesson))])
+        every = np.concatenate([np.arange(len(lesson)), also])
+        edge = lesson.photos.size
+        out = np.memmap(file, np.float32, "w+", shape=(len(every), 3, edge, edge))
         step = max(1, batch_size(edge, classroom.device) // 4)
-        for start in range(0, len(lesson), step):
-            index = np.arange(start, min(start + step, len(lesson)))
+        for start in range(0, len(every), step):
+            index = every[start : start + step]
             photos = lesson.photos.batch(index)
-            touched = np.flatnonzero(~clean[index])
-            if len(touched):
-                changed = classroom.defend(
+            protected = max(0, min(step, len(lesson) - start))
+            if protected:
+                photos[:protected] = classroom.defend(
                     defender,
-                    photos[touched].to(classroom.device),
-                    index[touched],
+                    photos[:protected].to(classroom.device),
+                    index[:protected],
                     network,
                     f"adaptive {file.name}",
                     lesson=lesson,
                     learned=learned,
-                )
-                photos[touched] = changed.cpu()
-            out[index] = photos.numpy()
-        return dataclasses.replace(lesson, photos=Photos(out))
+                ).cpu()
+            out[start : start + len(index)] = photos.numpy()
+        return dataclasses.replace(
+            lesson,
+            photos=Photos(out),
+            labels=lesson.labels[every],
+            log_p=lesson.log_p[every],
+            identity=lesson.identity[every],
+        )

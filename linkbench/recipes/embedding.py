@@ -36,7 +36,7 @@ class Embedding(Standard):
 
 
 class AdaptiveEmbedding(Adaptive):
-    """An embedding of photos that the very tool has protected, and of clean ones (Radiya-Dixit & Tramer 2021).
+    """An embedding of photos as they are and as the very tool protects them (Radiya-Dixit & Tramer 2021).
 
     As recipe `adaptive` in all else: the defender sees the model named by `start:`, or the network trained on clean
     photos first.
@@ -46,7 +46,9 @@ class AdaptiveEmbedding(Adaptive):
 
     epochs: Count = Field(30, description="passes over the training photos, at most")
     defender: DefenderUse = nested("defender", "fawkes", "the tool that protects the training photos")
-    mix: Fraction01 = Field(0.5, description="part of the training photos that stays clean")
+    clean: Fraction01 = Field(
+        1.0, description="part of the training photos that is learned from as it was, too, beside its protected copy"
+    )
     scale: Scale = 16.0
 
     @classmethod
