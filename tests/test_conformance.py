@@ -408,6 +408,8 @@ def test_a_heavy_import_is_named(run_cli: Callable[..., Finished], fake_plugin: 
         (("soft", "--kind", "channel"), "there is no channel 'soft'"),
         (("soft", "--kind", "chanel"), "there is no kind 'chanel'"),
         (("soft", "--set", "x"), "expected KEY=VALUE, found 'x'"),
+        (("noise", "--set", "epsilon=7"), "--set epsilon: must be less than or equal to 1, found a number 7"),
+        (("noise", "--set", "epsilom=7"), "--set epsilom: unknown key; did you mean 'epsilon'?"),
     ],
 )
 def test_wrong_questions_are_refused(arguments: tuple[str, ...], says: str, run_cli: Callable[..., Finished]) -> None:

@@ -75,6 +75,9 @@ def test_a_new_package_is_complete(kind: str, home: Path, run_cli: Callable[...,
         if path.endswith(".py"):
             compile((folder / path).read_text(), path, "exec")
             assert max(map(len, (folder / path).read_text().splitlines())) <= 120
+    if kind != "defender":  # the next test does more with that one
+        done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests"), path=folder)
+        assert done.returncode == 0, done.stdout
 
 
 def test_a_new_package_installs_shows_up_passes_its_tests_and_runs(

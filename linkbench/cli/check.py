@@ -45,9 +45,11 @@ def command(
     if overrides and len(chosen) != 1:
         found = ", ".join(f"{kind} {name}" for kind, name in chosen)
         raise click.BadParameter(f"is for one plugin, these are {len(chosen)}: {found}", param_hint="--set")
+    params = _params(overrides)
     report, statuses = [], []
     for plugin_kind, name in chosen:
-        outcomes = examine(plugin_kind, name, _params(overrides))
+        _refuse_wrong(plugin_kind, name, params)
+        outcomes = examine(plugin_kind, name, params)
         statuses += [outcome.status for outcome in outcomes]
         report.append({"kind": plugin_kind, "name": name, "checks": [outcome._asdict() for outcome in outcomes]})
         if not as_json:
@@ -99,6 +101,28 @@ def _params(overrides: tuple[str, ...]) -> dict[str, Any]:
             raise click.BadParameter(f"expected KEY=VALUE, found {text!r}", param_hint="--set")
         params[key] = parse_yaml("--set", value).data
     return params
+
+
+def _refuse_wrong(kind: str, name: str, params: dict[str, Any]) -> None:
+    """Raise InputError for parameters that are not the plugin's, or cannot have these values."""
+    import contextlib
+
+    from pydantic import ValidationError
+
+    from linkbench.errors import InputError, PluginError
+    from linkbench.plugins import registry
+    from linkbench.uses import explain
+
+    with contextlib.suppress(PluginError):  # one that cannot be imported fails its checks
+        cls = registry().load(kind, name)
+        try:
+            cls.model_validate(params, strict=False)
+        except ValidationError as error:
+            known = [field.alias or key for key, field in cls.model_fields.items()]
+            wrong = [problem for problem in error.errors() if problem["loc"] and problem["loc"][0] in params]
+            if wrong:
+                said = (f"--set {'.'.join(map(str, problem['loc']))}: {explain(problem, known)}" for problem in wrong)
+                raise InputError("\n".join(said)) from None
 
 
 def _show(kind: str, name: str, outcomes: list[Outcome]) -> None:

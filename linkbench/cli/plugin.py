@@ -15,6 +15,7 @@ KINDS = {
     "defender": ("flattens contrast, a little at random", "epsilon: 8/255"),
     "attacker": ("expected log-probability under sharpened predictions", "sharpness: 4.0"),
     "channel": ("rounds colours to a few levels", "levels: 8"),
+    "identifier": ("the person whose mean photo is nearest", "pull: 0.2"),
 }
 """Kinds that can be started; what the plugin in the template does, and a parameter of it for the README."""
 
