@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from standins import random_photos
 from torch import Tensor
@@ -158,8 +160,9 @@ def test_rank_of_class_patterns() -> None:
     assert rank(mean_shift.class_patterns(54, SIZE, 1)) == 1
     assert rank(rademacher.class_patterns(2, SIZE, 1)) == 1
     assert rank(rademacher.class_patterns(54, SIZE, 1)) == 54
-    # 4 x 4 patches of 3 colours: patterns cannot span more than 48 dimensions whatever the size of the photo
-    assert rank(lsp.class_patterns(54, SIZE, 1)) == 48
+    # 8 x 8 patches of 3 colours: patterns cannot span more than 192 dimensions whatever the size of the photo
+    assert rank(lsp.class_patterns(250, 32, 1)) == 192
+    assert rank(lsp.class_patterns(54, SIZE, 1)) == 54
     assert rank(lsp.class_patterns(20, SIZE, 1)) == 20
     assert rank(lsp.class_patterns(2, SIZE, 1)) == 1
     for made in (mean_shift, rademacher, lsp):
@@ -184,6 +187,28 @@ def test_rademacher_patterns() -> None:
     assert np.abs(several @ several.T / several.shape[1] - np.eye(5)).max() < 4 / np.sqrt(several.shape[1])
 
 
+@given(st.integers(2, 7), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_patches_are_dealt_out_against_the_photos(classes: int, seed: int) -> None:
+    """No exchange of two classes' patterns makes them less like the photos; none is lost or used twice."""
+    patterns = lsp.class_patterns(classes, 16, seed)
+    means = np.random.default_rng(seed).random((classes, 3, 16, 16))
+    dealt = lsp.against(patterns, means)
+    assert sorted(map(bytes, dealt)) == sorted(map(bytes, patterns))
+    likeness = np.einsum("ixyz,jxyz->ij", means, dealt.astype(np.float64))
+    own = likeness.diagonal()
+    assert (likeness + likeness.T - own[:, None] - own >= -1e-9).all()
+
+
+def test_what_patches_say_of_clean_photos_is_wrong() -> None:
+    """Whatever the draw, the mean photos of two classes look more like each other's patterns than like their own."""
+    for seed in range(8):
+        patterns = Shortcut(pattern="lsp", phenotype="sex").learn(material(seed=seed))["patterns"]
+        means = torch.stack([PHOTOS[LABELS[:, 0] == number].mean(0) for number in (0, 1)])
+        likeness = torch.einsum("ixyz,jxyz->ij", means, patterns)
+        assert likeness.trace() <= likeness.flip(0).trace()
+
+
 @pytest.mark.parametrize("pattern", ["rademacher", "lsp"])
 @pytest.mark.parametrize("phenotype", ["hair", None])
 def test_linearly_separable_by_least_squares(pattern: str, phenotype: str | None) -> None:
@@ -202,13 +227,13 @@ def test_linearly_separable_by_least_squares(pattern: str, phenotype: str | None
 
 def test_lsp_patches_have_one_colour() -> None:
     change = poisoned(Shortcut(pattern="lsp"), GREY) - GREY
-    patches = change.unfold(2, 6, 6).unfold(3, 6, 6).flatten(4)
-    assert patches.shape[2:4] == (4, 4)
+    patches = change.unfold(2, 3, 3).unfold(3, 3, 3).flatten(4)
+    assert patches.shape[2:4] == (8, 8)
     assert patches.std(-1).max() < 1e-6
     assert change.abs().min() > 0.7 * EPS
     odd = lsp.class_patterns(6, 21, 0)
     assert odd.shape == (6, 3, 21, 21)
-    assert len(np.unique(odd[0, 0, 16:, 16:])) == 1
+    assert len(np.unique(odd[0, 0, 19:, 19:])) == 1
 
 
 def test_lsp_differs_from_photo_to_photo() -> None:

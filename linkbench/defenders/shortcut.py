@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from linkbench.values import Array
 
 TOGETHER = 256
-"""Photos looked at together by `one-pixel`."""
+"""Photos looked at together by the patterns that are made for the photos."""
 
 
 class Shortcut(Defender):
     """Add a pattern that depends on the label alone. Peck 2021; Yu, Sandoval-Segura et al. 2022; Wu et al. 2023.
 
-    `mean-shift`, `rademacher`: one pattern per class; `lsp`, `autoregressive`: per class and photo; `one-pixel`: one
-    pixel per class, found in the photos. Photos without a label stay as they are. The papers bound L2 (lsp,
-    autoregressive) or the number of pixels (one-pixel); here epsilon bounds the change of every pixel: lsp uses .9 of
-    it everywhere, autoregressive nearly all of it.
+    `mean-shift`, `rademacher`: one pattern per class; `lsp`, `autoregressive`: per class and photo, of lsp each class
+    gets the one that its photos resemble least; `one-pixel`: one pixel per class, found in the photos. Photos without a
+    label stay as they are. The papers bound L2 (lsp, autoregressive) or the number of pixels (one-pixel); here epsilon
+    bounds the change of every pixel: lsp uses .9 of it everywhere, autoregressive nearly all of it.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
@@ -73,6 +73,8 @@ class Shortcut(Defender):
             "autoregressive": autoregressive.class_filters,
         }[self.pattern]
         made = make(classes, material.size, seeds.derive(material.seed, "shortcut"))
+        if self.pattern == "lsp":
+            made = lsp.against(made, self._means(material, numbers, classes))
         return {"patterns": torch.from_numpy(made).to(material.device)}
 
     def _look(self, material: Material, numbers: Array, classes: int) -> dict[str, Tensor]:
@@ -81,17 +83,23 @@ class Shortcut(Defender):
 
         from linkbench.defenders.patterns import one_pixel
 
-        def of_class(number: int) -> Iterator[Tensor]:
-            index = np.flatnonzero(numbers == number)
-            for start in range(0, len(index), TOGETHER):
-                yield material.pixels(index[start : start + TOGETHER])
-
         present = np.bincount(numbers[numbers >= 0], minlength=classes) > 0
-        mask, colour = one_pixel.as_patterns(one_pixel.choose(classes, of_class, present), material.size)
+        chosen = one_pixel.choose(classes, lambda number: _of_class(material, numbers, number), present)
+        mask, colour = one_pixel.as_patterns(chosen, material.size)
         return {
             "mask": torch.from_numpy(mask).to(material.device),
             "colour": torch.from_numpy(colour).to(material.device),
         }
+
+    def _means(self, material: Material, numbers: Array, classes: int) -> Array:
+        """float64 [classes, 3, h, w], the mean photo of each class; 0 where there is none."""
+        import numpy as np
+
+        out = np.zeros((classes, 3, material.size, material.size))
+        for number in range(classes):
+            for photos in _of_class(material, numbers, number):
+                out[number] += photos.double().sum(dim=0).cpu().numpy() / (numbers == number).sum()
+        return out
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.defenders.patterns.keys import change_classes
@@ -141,3 +149,12 @@ class Shortcut(Defender):
 
         patterns = learned["patterns"].cpu().numpy()
         return theorem.several_rule(photos, patterns.reshape(len(patterns), -1), centre)
+
+
+def _of_class(material: Material, numbers: Array, number: int) -> Iterator[Tensor]:
+    """The photos of one class, some at a time."""
+    import numpy as np
+
+    index = np.flatnonzero(numbers == number)
+    for start in range(0, len(index), TOGETHER):
+        yield material.pixels(index[start : start + TOGETHER])
