@@ -281,13 +281,16 @@ def _write_examples(path: Path, rows: list[Row], outcome: Outcome) -> None:
 
 
 def _write_changes(path: Path, run: dict[str, Any], outcome: Outcome) -> None:
-    """What was changed, photo by photo, by every step `quality`: arrays STEP.ssim, .linf and .moved, float64 [n]."""
-    steps = {cell["id"]: cell["steps"].get("quality") for cell in run["cells"]}
+    """What was changed, photo by photo, by every step `quality` and `poison_quality`.
+
+    Arrays STEP.ssim, .linf and .moved, float64 [n], and STEP.identity, int64 [n], who is in the photo.
+    """
+    steps = {cell["id"]: cell["steps"] for cell in run["cells"]}
     arrays: dict[str, Array | Stream] = {}
     for cell, stages in outcome.cells.items():
-        if "quality" in stages:
-            for name in ("ssim", "linf", "moved"):
-                arrays[f"{steps[cell]}.{name}"] = np.asarray(stages["quality"].array(name))
+        for stage in {"quality", "poison_quality"} & set(stages):
+            for name in ("ssim", "linf", "moved", "identity"):
+                arrays[f"{steps[cell][stage]}.{name}"] = np.asarray(stages[stage].array(name))
     path.unlink(missing_ok=True)
     if arrays:
         with replacing(path) as temporary:

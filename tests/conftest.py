@@ -164,8 +164,12 @@ FEW = 100
 @pytest.fixture(scope="session")
 def small_board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the scenario, its results in results/small and a leaderboard with its entry."""
-    folder = tmp_path_factory.mktemp("leaderboard")
-    (folder / "small.yaml").write_text(SMALL)
+    return made_board(tmp_path_factory.mktemp("leaderboard"), SMALL)
+
+
+def made_board(folder: Path, text: str) -> Path:
+    """The folder, with the scenario `small`, its results and a leaderboard with its entry."""
+    (folder / "small.yaml").write_text(text)
     scenario = load_scenario(folder / "small.yaml")
     plan = make_plan(scenario)
     with pytest.MonkeyPatch.context() as patch:

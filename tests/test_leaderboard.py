@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FEW, Finished
+from conftest import FEW, SMALL, Finished, made_board
 
 from linkbench.leaderboard import entry as entries
 from linkbench.leaderboard.entry import content_digest
@@ -22,6 +23,25 @@ def board(small_board: Path, home: Path) -> Path:
     target.parent.mkdir(parents=True)
     target.write_bytes((small_board / "leaderboard" / "entries" / "small.json").read_bytes())
     return target
+
+
+POISONS = [
+    "none",
+    "{use: shortcut, epsilon: 8/255}",
+    "{use: shortcut, name: long, norm: 2, epsilon: 2}",
+    "{use: convolution}",
+]
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The entry of a run with poisons."""
+    lines = SMALL.splitlines()
+    start = lines.index("defenders:")
+    lines[start : start + 4] = [f"poisons: [{', '.join(POISONS)}]", "defenders: none"]
+    text = "\n".join(lines).replace("[float, png]", "png").replace("[predicted, assignment, random]", "predicted")
+    folder = made_board(tmp_path_factory.mktemp("poisoned"), text)
+    return folder / "leaderboard" / "entries" / "small.json"
 
 
 @pytest.fixture
@@ -55,6 +75,63 @@ def test_verify_recomputes_every_number(board: Path, run_cli: Callable[..., Fini
     done = run_cli("leaderboard", "verify", board)
     assert done.status == 0, done.err
     assert "48 numbers of 16 cells" in done.out  # success and area of 16 cells, likeness and change of 8 steps
+
+
+def test_what_poisons_changed_stands_in_their_rows(
+    poisoned: Path, home: Path, run_cli: Callable[..., Finished]
+) -> None:
+    entry = entries.read(poisoned)
+    changes = {change.id: change for change in entry.changes}
+    cells = {cell.poison: cell for cell in entry.cells}
+    assert cells["none"].poison_change is None
+    found = {name: changes[cell.poison_change] for name, cell in cells.items() if cell.poison_change is not None}
+    assert set(found) == {"shortcut at 0.03137", "long at 2", "convolution"}
+    assert all(change.poison and 0.3 < change.ssim[0] < 1 and change.photos == 12 for change in found.values())
+    assert found["shortcut at 0.03137"].linf == pytest.approx(8 / 255, abs=1e-4)
+    done = run_cli("leaderboard", "verify", poisoned)
+    assert done.status == 0, done.err
+    assert "16 numbers of 4 cells" in done.out  # success and area of 4 cells, likeness and change of 1 + 3 steps
+    assert run_cli("leaderboard", "build", "--board", poisoned.parent.parent, "--out", "out").status == 0
+    with Path("out/leaderboard.csv").open(newline="") as file:
+        rows = {row["poison"]: row for row in csv.DictReader(file)}
+    for name, change in found.items():
+        assert float(rows[name]["ssim"]) == pytest.approx(change.ssim[0])
+        assert float(rows[name]["linf"]) == pytest.approx(change.linf)
+        assert float(rows[name]["ms_per_photo"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda record: poison_of(record).update(ssim=[1.0, 1.0, 1.0]), "SSIM is written"),
+        (lambda record: poison_of(record).update(linf=0.01), "the largest change"),
+        (lambda record: poison_of(record).pop("poison"), "damaged"),
+        (lambda record: record["changes"].remove(poison_of(record)), "damaged"),
+        (lambda record: [cell.update(poison_change="00" * 8) for cell in record["cells"]], "is not recorded"),
+        (
+            lambda record: [
+                use["params"].update(epsilon=0.01)
+                for use in record["scenario"]["poisons"]
+                if use["label"].startswith("shortcut")
+            ],
+            "epsilon is 0.01, but pixels were changed by up to 0.03",
+        ),
+    ],
+)
+def test_an_edited_poison_fails_whoever_seals_it(
+    change: Callable[[dict[str, Any]], None], words: str, poisoned: Path, home: Path, run_cli: Callable[..., Finished]
+) -> None:
+    copy = home / "copy.json"
+    copy.write_bytes(poisoned.read_bytes())
+    edited(copy, change, sealed=True)
+    done = run_cli("leaderboard", "verify", copy)
+    assert done.status == 1
+    assert words in done.err
+
+
+def poison_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The first change by a poison."""
+    return next(change for change in record["changes"] if change.get("poison"))
 
 
 TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {

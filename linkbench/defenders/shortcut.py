@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -11,7 +12,7 @@ from linkbench.fields import PhenotypeName, Radius
 from linkbench.kinds import Defender
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -25,8 +26,8 @@ TOGETHER = 256
 class Shortcut(Defender):
     """Add a pattern that depends on the label alone. Peck 2021; Yu, Sandoval-Segura et al. 2022; Wu et al. 2023.
 
-    `mean-shift`, `rademacher`: one pattern per class; `lsp`, `autoregressive`: per class and photo, of lsp each class
-    gets the one that its photos resemble least; `one-pixel`: one pixel per class, found in the photos. Photos without a
+    `mean-shift`, `rademacher`: one pattern per class; `lsp`, `autoregressive`: per class and photo, those of lsp lie
+    where the photos differ least; `one-pixel`: one pixel per class, found in the photos. Photos without a
     label stay as they are. The papers bound L2 (lsp, autoregressive) or the number of pixels (one-pixel); here epsilon
     bounds the change of every pixel: lsp uses .9 of it everywhere, autoregressive nearly all of it.
     """
@@ -54,6 +55,7 @@ class Shortcut(Defender):
 
     def learn(self, material: Material) -> dict[str, Tensor]:
         """The class patterns. Raises InputError for an unknown phenotype and for fewer than two classes."""
+        import numpy as np
         import torch
 
         from linkbench import seeds
@@ -66,15 +68,13 @@ class Shortcut(Defender):
         need_two_classes(numbers, f"poison shortcut, pattern {self.pattern}")
         if self.pattern == "one-pixel":
             return self._look(material, numbers, classes)
-        make = {
+        make: dict[str, Callable[[int, int, int], Array]] = {
             "mean-shift": mean_shift.class_patterns,
             "rademacher": rademacher.class_patterns,
-            "lsp": lsp.class_patterns,
+            "lsp": partial(lsp.class_patterns, photos=_some(material, np.arange(len(material)))),
             "autoregressive": autoregressive.class_filters,
-        }[self.pattern]
-        made = make(classes, material.size, seeds.derive(material.seed, "shortcut"))
-        if self.pattern == "lsp":
-            made = lsp.against(made, self._means(material, numbers, classes))
+        }
+        made = make[self.pattern](classes, material.size, seeds.derive(material.seed, "shortcut"))
         return {"patterns": torch.from_numpy(made).to(material.device)}
 
     def _look(self, material: Material, numbers: Array, classes: int) -> dict[str, Tensor]:
@@ -84,22 +84,12 @@ class Shortcut(Defender):
         from linkbench.defenders.patterns import one_pixel
 
         present = np.bincount(numbers[numbers >= 0], minlength=classes) > 0
-        chosen = one_pixel.choose(classes, lambda number: _of_class(material, numbers, number), present)
+        chosen = one_pixel.choose(classes, lambda number: _some(material, np.flatnonzero(numbers == number)), present)
         mask, colour = one_pixel.as_patterns(chosen, material.size)
         return {
             "mask": torch.from_numpy(mask).to(material.device),
             "colour": torch.from_numpy(colour).to(material.device),
         }
-
-    def _means(self, material: Material, numbers: Array, classes: int) -> Array:
-        """float64 [classes, 3, h, w], the mean photo of each class; 0 where there is none."""
-        import numpy as np
-
-        out = np.zeros((classes, 3, material.size, material.size))
-        for number in range(classes):
-            for photos in _of_class(material, numbers, number):
-                out[number] += photos.double().sum(dim=0).cpu().numpy() / (numbers == number).sum()
-        return out
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.defenders.patterns.keys import change_classes
@@ -151,10 +141,7 @@ class Shortcut(Defender):
         return theorem.several_rule(photos, patterns.reshape(len(patterns), -1), centre)
 
 
-def _of_class(material: Material, numbers: Array, number: int) -> Iterator[Tensor]:
-    """The photos of one class, some at a time."""
-    import numpy as np
-
-    index = np.flatnonzero(numbers == number)
+def _some(material: Material, index: Array) -> Iterator[Tensor]:
+    """The photos of these numbers, TOGETHER at a time."""
     for start in range(0, len(index), TOGETHER):
         yield material.pixels(index[start : start + TOGETHER])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -55,7 +55,8 @@ class Row(NamedTuple):
 
     poison, defender: labels; epsilon: its budget, None where it has none; size: what it counts as where budgets are
     compared, the measured change where it has no epsilon and None where nothing was measured; ssim, linf: of the
-    published photo and before publication; milliseconds: per photo; control: whether it is a yardstick, no defence.
+    published photo and before publication, for a poison of those that it changed; milliseconds: per photo; control:
+    whether it is a yardstick, no defence.
     """
 
     key: str
@@ -233,7 +234,7 @@ def _row(key: str, parts: list[_Part], names: dict[tuple[str, str], Opponent], p
     best = parts[0]
     entry = best.listed.entry
     changes = {change.id: change for change in entry.changes}
-    measured = list({cell.change: changes[cell.change] for cell in best.cells}.values())
+    measured = _measured(best, changes)
     flags = tuple(dict.fromkeys(cleaned(flag) for part in parts for cell in part.cells for flag in cell.flags))
     poisoned = best.poison["name"] != "none"
     return Row(
@@ -244,16 +245,27 @@ def _row(key: str, parts: list[_Part], names: dict[tuple[str, str], Opponent], p
         epsilon=_epsilon(best),
         size=_size(best, measured),
         played=played,
-        ssim=None if poisoned else sum(change.ssim[0] for change in measured) / len(measured),
-        linf=None if poisoned else max(change.linf for change in measured),
-        milliseconds=None
-        if poisoned
-        else 1000.0 * sum(change.seconds / change.photos for change in measured) / len(measured),
+        ssim=_mean([change.ssim[0] for change in measured]),
+        linf=max((change.linf for change in measured), default=None),
+        milliseconds=_mean([1000.0 * change.seconds / change.photos for change in measured]),
         flags=flags,
         entry=entry.name,
         badge=best.listed.badge,
         control=best.defender["name"] in ("none", "noise") and not poisoned,
     )
+
+
+def _measured(part: _Part, changes: Mapping[str, ChangeRecord]) -> list[ChangeRecord]:
+    """What a row changed: photos that the attacker trains on, if they are poisoned, else those that he links."""
+    if part.poison["name"] == "none":
+        ids = {cell.change: None for cell in part.cells}
+    else:
+        ids = {cell.poison_change: None for cell in part.cells if cell.poison_change is not None}
+    return [changes[id_] for id_ in ids]
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _epsilon(part: _Part) -> float | None:
@@ -263,10 +275,11 @@ def _epsilon(part: _Part) -> float | None:
 
 
 def _size(part: _Part, measured: Iterable[ChangeRecord]) -> float | None:
-    if part.poison["name"] != "none" and part.poison["params"].get("epsilon") is None:
-        return None
-    epsilon = _epsilon(part)
-    return epsilon if epsilon is not None else max(change.linf for change in measured)
+    if part.poison["name"] == "none" or part.poison["params"].get("epsilon") is not None:
+        epsilon = _epsilon(part)
+        if epsilon is not None:
+            return epsilon
+    return max((change.linf for change in measured), default=None)
 
 
 def _distinct(rows: list[Row]) -> list[Row]:

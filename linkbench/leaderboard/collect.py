@@ -63,7 +63,7 @@ def make(folder: Path, known: Iterable[Entry] = (), *, name: str | None = None, 
         by_seed[record.seed].append(seen)
     changed = defaultdict(list)
     for change, measured in changes:
-        changed[change.seed].append(measured)
+        changed[change.seed, change.poison].append(measured)
     entry: dict[str, Any] = {
         "leaderboard": VERSION,
         "name": title,
@@ -78,8 +78,8 @@ def make(folder: Path, known: Iterable[Entry] = (), *, name: str | None = None, 
         "eight_bit": run["eight_bit"],
         "scenario": scenario,
         "failed": [_failure(cell) for cell in run["cells"] if cell["failed"]],
-        "changes": [change.model_dump(mode="json") for change, _ in changes],
-        "cells": [cell.model_dump(mode="json") for cell, _ in cells],
+        "changes": [change.record() for change, _ in changes],
+        "cells": [cell.record() for cell, _ in cells],
         "ranks": blob.pack(photos.arrays(by_seed, changed)) if keep_photos else None,
         "examples": examples,
         "example_labels": labels,
@@ -147,6 +147,7 @@ def _cells(folder: Path, results: Results) -> tuple[int, str, list[tuple[CellRec
                 auc=auc,
                 flags=list(dict.fromkeys(flag for row in rows[cell["id"]] for flag in row.flags.split(";") if flag)),
                 change=cell["steps"]["quality"],
+                poison_change=cell["steps"].get("poison_quality"),
             )
             out.append((record, own))
     return population, genomes, out
@@ -209,21 +210,27 @@ def _changes(
     except (OSError, tensorfile.BadTensorFile) as error:
         raise InputError(f"{folder}/changes.safetensors cannot be read ({error}); run the scenario again") from None
     steps = {cell["id"]: cell["steps"] for cell in results.run["cells"]}
-    metrics, out = _metrics(results), {}
-    for record, seen in cells:
-        if record.change in out:
-            continue
-        ssim = photos.fine(measured.array(f"{record.change}.ssim"))
-        moved = photos.fine(measured.array(f"{record.change}.moved"))
-        change = ChangeRecord(
-            id=record.change,
-            seed=record.seed,
-            ssim=photos.likeness_of([photos.ChangePhotos(seen.people, ssim, moved)], metrics, record.seed)[0],
-            linf=round(float(moved.max() / photos.FINE), DIGITS),
-            seconds=round(float(results.run["steps"][steps[record.id]["protect"]]["seconds"]), 3),
-            photos=len(ssim),
-        )
-        out[record.change] = (change, photos.ChangePhotos(seen.people, ssim, moved))
+    metrics = _metrics(results)
+    out: dict[str, tuple[ChangeRecord, photos.ChangePhotos]] = {}
+    for record, _ in cells:
+        for id_, stage in ((record.change, "protect"), (record.poison_change, "poison")):
+            if id_ is None or id_ in out:
+                continue
+            if f"{id_}.identity" not in measured.arrays:
+                raise InputError(f"{folder} was made by an earlier linkbench that did not record this; run it again")
+            ssim, moved = (photos.fine(measured.array(f"{id_}.{name}")) for name in ("ssim", "moved"))
+            _, people = np.unique(measured.array(f"{id_}.identity"), return_inverse=True)
+            found = photos.ChangePhotos(people.astype(np.int64), ssim, moved)
+            change = ChangeRecord(
+                id=id_,
+                seed=record.seed,
+                ssim=photos.likeness_of([found], metrics, record.seed)[0],
+                linf=round(float(moved.max() / photos.FINE), DIGITS),
+                seconds=round(float(results.run["steps"][steps[record.id][stage]]["seconds"]), 3),
+                photos=len(ssim),
+                poison=stage == "poison",
+            )
+            out[id_] = (change, found)
     return list(out.values())
 
 

@@ -32,6 +32,10 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def record(self) -> dict[str, Any]:
+        """As it is written: what has a default and keeps it is left out, so that entries without it stay the same."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
 
 class PluginRecord(Strict):
     """A plugin that took part: where it comes from, and which code it was."""
@@ -47,7 +51,7 @@ class CellRecord(Strict):
     """One cell: its place in the grid and what was measured there.
 
     success: success@k in a population of n, k and n those of the protocol; auc: area under the ROC curve by rank;
-    change: which record of `changes` belongs to its photos.
+    change, poison_change: which records of `changes` belong to its photos, and to those that its model was trained on.
     """
 
     id: Digest
@@ -62,13 +66,14 @@ class CellRecord(Strict):
     auc: Interval
     flags: list[Text]
     change: Digest
+    poison_change: Digest | None = None
 
 
 class ChangeRecord(Strict):
-    """What a defender really changed, measured by the harness, and what that cost.
+    """What a defender, or a poison, really changed, measured by the harness, and what that cost.
 
     ssim: of published against original photos; linf: largest change of a pixel by the defender, before publication;
-    seconds: of the whole stage; photos: how many it changed.
+    seconds: of the whole stage; photos: how many it changed; poison: whether those are what a model was trained on.
     """
 
     id: Digest
@@ -77,6 +82,7 @@ class ChangeRecord(Strict):
     linf: Finite
     seconds: Finite
     photos: int = Field(ge=1)
+    poison: bool = False
 
 
 class Entry(Strict):
@@ -109,7 +115,7 @@ class Entry(Strict):
 
     def content(self) -> str:
         """The digest that belongs to this content."""
-        return content_digest(self.model_dump(mode="json"))
+        return content_digest(self.record())
 
 
 def content_digest(record: dict[str, Any]) -> str:
@@ -145,7 +151,7 @@ def text_of(record: dict[str, Any]) -> str:
 def write(path: Path, record: Strict) -> None:
     """Write an entry or what was found about it, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text_of(record.model_dump(mode="json")))
+    write_text(path, text_of(record.record()))
 
 
 def read(path: Path) -> Entry:

@@ -3,8 +3,9 @@
 Of each seed s, whole numbers: s.people [n], who is in the photo; s.better and s.tied [cells, n], ranks as in
 linkbench.linkage; s.hits and s.draws [joint cells, n], for attackers that match all photos of a population at once: in
 how many drawn populations a photo was, and in how many of them it was linked, in units of 1/HIT; s.ssim and s.moved
-[changes, n], likeness and largest change by the defender, in units of 1/FINE. Cells and changes stand in the order of
-the entry; a photo's numbers are those of its own column.
+[changes, n], likeness and largest change by the defender, in units of 1/FINE; s.poison.people [t], s.poison.ssim and
+s.poison.moved [poisons' changes, t], the same of the photos that were trained on. Cells and changes stand in the order
+of the entry; a photo's numbers are those of its own column.
 """
 
 from __future__ import annotations
@@ -101,8 +102,10 @@ def fine(values: Array) -> Array:
     return whole
 
 
-def arrays(cells: Mapping[int, list[CellPhotos]], changes: Mapping[int, list[ChangePhotos]]) -> dict[str, Array]:
-    """All photos of an entry as arrays for its blob. Cells and changes by seed."""
+def arrays(
+    cells: Mapping[int, list[CellPhotos]], changes: Mapping[tuple[int, bool], list[ChangePhotos]]
+) -> dict[str, Array]:
+    """All photos of an entry as arrays for its blob. Cells by seed; changes by seed and whether they are poisons'."""
     out: dict[str, Array] = {}
     for seed, group in cells.items():
         out[f"{seed}.people"] = group[0].people
@@ -113,16 +116,18 @@ def arrays(cells: Mapping[int, list[CellPhotos]], changes: Mapping[int, list[Cha
             out[f"{seed}.hits"] = np.stack([hits for hits, _ in joint])
             out[f"{seed}.draws"] = np.stack([draws for _, draws in joint])
             out[f"{seed}.joint"] = np.array([cell.hits is not None for cell in group]).astype(np.int64)
-        measured = changes.get(seed, [])
-        if measured:
-            out[f"{seed}.ssim"] = np.stack([change.ssim for change in measured])
-            out[f"{seed}.moved"] = np.stack([change.moved for change in measured])
+        for poison in (False, True):
+            measured, place = changes.get((seed, poison), []), _place(seed, poison)
+            if measured:
+                out[f"{place}.people"] = measured[0].people
+                out[f"{place}.ssim"] = np.stack([change.ssim for change in measured])
+                out[f"{place}.moved"] = np.stack([change.moved for change in measured])
     return out
 
 
 def cells_of(arrays: Mapping[str, Array], seed: int) -> list[CellPhotos]:
     """The cells of one seed again. Raises ValueError where the arrays do not fit each other."""
-    people, better, tied = (_part(arrays, seed, name) for name in ("people", "better", "tied"))
+    people, better, tied = (_part(arrays, str(seed), name) for name in ("people", "better", "tied"))
     joint = arrays.get(f"{seed}.joint", np.zeros(len(better), np.int64))
     if better.shape != tied.shape or better.shape[1:] != people.shape or joint.shape != better.shape[:1]:
         raise ValueError(f"the arrays of seed {seed} have different shapes")
@@ -130,7 +135,7 @@ def cells_of(arrays: Mapping[str, Array], seed: int) -> list[CellPhotos]:
     for index in range(len(better)):
         cell = CellPhotos(people, better[index], tied[index])
         if joint[index]:
-            hits, draws = (_part(arrays, seed, name) for name in ("hits", "draws"))
+            hits, draws = (_part(arrays, str(seed), name) for name in ("hits", "draws"))
             if place >= len(hits) or hits.shape != draws.shape or hits.shape[1:] != people.shape:
                 raise ValueError(f"the arrays of seed {seed} hold too few joint cells")
             cell = cell._replace(hits=hits[place], draws=draws[place])
@@ -139,16 +144,20 @@ def cells_of(arrays: Mapping[str, Array], seed: int) -> list[CellPhotos]:
     return out
 
 
-def changes_of(arrays: Mapping[str, Array], seed: int) -> list[ChangePhotos]:
+def changes_of(arrays: Mapping[str, Array], seed: int, poison: bool = False) -> list[ChangePhotos]:
     """The changes of one seed again. Raises ValueError where the arrays do not fit each other."""
-    people, ssim, moved = (_part(arrays, seed, name) for name in ("people", "ssim", "moved"))
+    people, ssim, moved = (_part(arrays, _place(seed, poison), name) for name in ("people", "ssim", "moved"))
     if ssim.shape != moved.shape or ssim.shape[1:] != people.shape:
         raise ValueError(f"the changes of seed {seed} have different shapes")
     return [ChangePhotos(people, *parts) for parts in zip(ssim, moved, strict=True)]
 
 
-def _part(arrays: Mapping[str, Array], seed: int, name: str) -> Array:
+def _place(seed: int, poison: bool) -> str:
+    return f"{seed}.poison" if poison else str(seed)
+
+
+def _part(arrays: Mapping[str, Array], place: str, name: str) -> Array:
     try:
-        return arrays[f"{seed}.{name}"]
+        return arrays[f"{place}.{name}"]
     except KeyError:
-        raise ValueError(f"the array {seed}.{name} is missing") from None
+        raise ValueError(f"the array {place}.{name} is missing") from None

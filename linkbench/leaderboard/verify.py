@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from linkbench.leaderboard import blob, photos
-from linkbench.leaderboard.entry import CellRecord, Entry, Interval
+from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
 from linkbench.leaderboard.protocol import protocol
 from linkbench.store import digest_of
 
@@ -43,10 +43,19 @@ def stored_photos(entry: Entry) -> Photos | None:
     changes: dict[str, photos.ChangePhotos] = {}
     for seed in dict.fromkeys(cell.seed for cell in entry.cells):
         own = [cell.id for cell in entry.cells if cell.seed == seed]
-        changed = [change.id for change in entry.changes if change.seed == seed]
         cells |= zip(own, photos.cells_of(arrays, seed), strict=True)
-        changes |= zip(changed, photos.changes_of(arrays, seed), strict=True)
+        for poison, changed in _changes(entry, seed):
+            ids = [change.id for change in changed]
+            changes |= zip(ids, photos.changes_of(arrays, seed, poison), strict=True)
     return Photos(cells, changes)
+
+
+def _changes(entry: Entry, seed: int) -> Iterator[tuple[bool, list[ChangeRecord]]]:
+    """The changes of one seed by defenders, and those by poisons; False and True."""
+    for poison in (False, True):
+        changed = [change for change in entry.changes if (change.seed, change.poison) == (seed, poison)]
+        if changed:
+            yield poison, changed
 
 
 def check(entry: Entry) -> Check:
@@ -108,8 +117,10 @@ def _scenario(entry: Entry) -> Iterator[str]:
             yield f"{_place(cell)}: the scenario has no such cell"
         if cell.id != digest_of(_coordinates(cell, scenario))[:10] or cell.id in seen:
             yield f"{_place(cell)}: the id does not belong to this place of the grid"
-        if cell.change not in changes or changes[cell.change].seed != cell.seed:
-            yield f"{_place(cell)}: what was changed is not recorded"
+        for id_, poison in ((cell.change, False), (cell.poison_change, True)):
+            found = changes.get(id_ or "")
+            if id_ is not None and (found is None or (found.seed, found.poison) != (cell.seed, poison)):
+                yield f"{_place(cell)}: what was changed is not recorded"
         seen.add(cell.id)
 
 
@@ -138,12 +149,12 @@ def _numbers(entry: Entry, stored: Photos) -> Iterator[str]:
         for cell, (success, auc) in zip(cells, found, strict=True):
             yield _differs(f"{_place(cell)}: success@{rules.k} at n={rules.n}", cell.success, success)
             yield _differs(f"{_place(cell)}: the area under the ROC curve", cell.auc, auc)
-        changes = [change for change in entry.changes if change.seed == seed]
-        likeness = photos.likeness_of([stored.changes[change.id] for change in changes], rules, seed)
-        for change, ssim in zip(changes, likeness, strict=True):
-            yield _differs(f"change {change.id}: SSIM", change.ssim, ssim)
-            largest = float(stored.changes[change.id].moved.max() / photos.FINE)
-            yield _differs(f"change {change.id}: the largest change", (change.linf,) * 3, (largest,) * 3)
+        for _, changes in _changes(entry, seed):
+            likeness = photos.likeness_of([stored.changes[change.id] for change in changes], rules, seed)
+            for change, ssim in zip(changes, likeness, strict=True):
+                yield _differs(f"change {change.id}: SSIM", change.ssim, ssim)
+                largest = float(stored.changes[change.id].moved.max() / photos.FINE)
+                yield _differs(f"change {change.id}: the largest change", (change.linf,) * 3, (largest,) * 3)
 
 
 def _differs(what: str, written: Interval, found: Interval) -> str:
@@ -155,18 +166,21 @@ def _differs(what: str, written: Interval, found: Interval) -> str:
 
 def _budgets(entry: Entry, stored: Photos) -> Iterator[str]:
     """Measured changes against budgets, and the flags that follow from both."""
+    poisons = {use["label"]: use["params"] for use in entry.scenario["poisons"]}
     behind: dict[str, list[CellRecord]] = defaultdict(list)
     for cell in entry.cells:
-        behind[cell.change].append(cell)
+        for id_ in {cell.change, cell.poison_change} - {None}:
+            behind[str(id_)].append(cell)
     for change in entry.changes:
         for cell in behind[change.id][:1]:
-            epsilon = cell.epsilon
+            pixelwise = poisons[cell.poison].get("norm") != 2
+            epsilon = (poisons[cell.poison].get("epsilon") if pixelwise else None) if change.poison else cell.epsilon
             if epsilon is not None and change.linf > epsilon + 1.0 / photos.FINE:
                 yield (
                     f"{_place(cell)}: epsilon is {epsilon:g}, but pixels were changed by up to {change.linf:.6f}; "
                     f"the harness lets nothing leave its budget"
                 )
-        for cell in behind[change.id]:
+        for cell in [] if change.poison else behind[change.id]:
             lost = cell.epsilon is not None and 0 < cell.epsilon < HALF_STEP and entry.eight_bit.get(cell.channel, True)
             if lost != ("below-quantisation" in cell.flags):
                 yield f"{_place(cell)}: the flag below-quantisation does not fit epsilon and channel"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from linkbench import seeds
@@ -16,39 +17,44 @@ that: a twentieth of them cannot be told apart by 4x4 patches within 8/255, by 8
 SPREAD = 0.1
 """Half width of a photo's random part; the class mean has the rest. In the paper the random part is normal, 4 to 10 of
 the class part; where every pixel has the same bound, what the class does not get is lost to it."""
+DRAWS = 1024
+"""Patterns drawn for each class, of which one is kept: where photos by themselves differ along w as much as the poison
+moves them, <w, photo> tells no class. The paper takes the first."""
 
 
-def class_means(classes: int, seed: int) -> Array:
+def class_means(classes: int, seed: int, spread: Array) -> Array:
     """float32 [classes, 3, GRID, GRID] of -1 and +1; no two classes are alike, two classes are each other's opposite.
 
-    They are corners of a hypercube, so each is linearly separable from all others together.
+    They are corners of a hypercube, so each is linearly separable from all others together. spread: float64 [D, D],
+    D = 3 * GRID ** 2, how the mean colours of the patches vary from photo to photo.
     """
     random = seeds.generator(seed, "lsp")
     taken: dict[bytes, Array] = {}
     while len(taken) < classes:
-        corner = random.integers(0, 2, (3, GRID, GRID)).astype(np.float32) * 2 - 1
+        corners = random.integers(0, 2, (DRAWS, 3, GRID, GRID)).astype(np.float32) * 2 - 1
+        flat = corners.reshape(DRAWS, -1)
+        corner = corners[((flat @ spread) * flat).sum(axis=1).argmin()]
         taken.setdefault(corner.tobytes(), corner)
         if classes == 2:
             taken.setdefault((-corner).tobytes(), -corner)
     return np.stack(list(taken.values()))
 
 
-def class_patterns(classes: int, size: int, seed: int) -> Array:
-    """float32 [classes, 3, size, size]: the class means, each patch one colour."""
-    return enlarge(torch.from_numpy(class_means(classes, seed)), size).numpy()
+def class_patterns(classes: int, size: int, seed: int, photos: Iterable[Tensor]) -> Array:
+    """float32 [classes, 3, size, size]: the class means, each patch one colour.
 
-
-def against(patterns: Array, means: Array) -> Array:
-    """The patterns, float [classes, 3, size, size], dealt out anew: to each class one that its photos resemble little.
-
-    means: float [classes, 3, size, size], the mean photo of each class. Least is the sum over classes of the inner
-    product of pattern and mean, so what a model reads from a clean photo, where there is no pattern, is of no use, or
-    of the wrong class. The paper deals them out by chance, which may favour the truth.
+    photos: those to be poisoned, in batches float [n, 3, size, size].
     """
-    likeness = means.reshape(len(means), -1) @ patterns.reshape(len(patterns), -1).T
-    _, chosen = linear_sum_assignment(likeness)
-    dealt: Array = patterns[chosen]
-    return dealt
+    colours = torch.cat([coarse(batch).cpu() for batch in photos]).numpy()
+    return enlarge(torch.from_numpy(class_means(classes, seed, np.cov(colours, rowvar=False))), size).numpy()
+
+
+def coarse(photos: Tensor) -> Tensor:
+    """float [n, 3, size, size] to float64 [n, 3 * GRID ** 2], each patch's mean colour; 0 for one without pixels."""
+    place = torch.arange(photos.shape[-1], device=photos.device) * GRID // photos.shape[-1]
+    of_patch = torch.nn.functional.one_hot(place, GRID).double()
+    of_patch /= of_patch.sum(dim=0).clamp(min=1)
+    return torch.einsum("ncij,ip,jq->ncpq", photos.double(), of_patch, of_patch).flatten(1)
 
 
 def sample(patterns: Tensor, own: Tensor) -> Tensor:
