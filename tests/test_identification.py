@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,12 @@ from linkbench.errors import InputError
 from linkbench.gallery import Faces, Gallery
 from linkbench.kinds import CohortSource, Identifier
 from linkbench.models.classroom import Photos
+from linkbench.plan import COORDINATES
 from linkbench.plugins import registry
+from linkbench.report.cells import Cell
+from linkbench.report.identification import _cmc
+from linkbench.report.ranks import RankFile
+from linkbench.report.svg import Ids
 from linkbench.schema import PAPER
 from linkbench.stages import Task, identify
 from linkbench.uses import parse_use
@@ -419,3 +425,16 @@ def test_cohorts_without_a_way_of_their_own_get_genomes() -> None:
     assert cohort.identity.tolist() == [0, 0, 1, 1, 2, 2]
     assert isinstance(cohort, Cohort)
     assert not isinstance(cohort, Genomes)
+
+
+def test_who_guesses_lies_on_the_line_of_chance() -> None:
+    """Also where names are counted on a logarithmic axis: a straight line there would promise too much."""
+    place = {**dict.fromkeys(COORDINATES, "none"), "epsilon": None, "seed": 0}
+    guesser = RankFile(60, 20, 60, {}, [k / 60 for k in range(1, 61)])
+    found = _cmc(Ids(), [Cell(place, ("x",), (), {}, {})], {"none": "s0"}, {"x": guesser})
+    assert found is not None
+    [drawn] = found.choices[0].panels
+    lines = re.findall(r'class="line[^"]*" d="(M[^"]+)"', str(drawn.drawing))
+    assert len(lines) == 2
+    assert lines[0] == lines[1]
+    assert lines[0].count("L") > 10

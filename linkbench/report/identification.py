@@ -99,7 +99,7 @@ def _cmc(ids: Ids, cells: list[Cell], looks: dict[str, str], files: dict[str, Ra
     for title, group in panels:
         most = max(len(files[cell.ids[0]].cmc) for cell in group)
         series = [
-            Series("chance", CHANCE, [(float(k), Value(k / most, k / most, k / most)) for k in (1, most)]),
+            Series("chance", CHANCE, _points([k / most for k in range(1, most + 1)])),  # no straight line on a log axis
             *(Series(_defence(cell), looks[_defence(cell)], _points(files[cell.ids[0]].cmc)) for cell in group),
         ]
         name = "share of probes with the right person among the k first" + (f", {title}" if title else "")
