@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.metadata
 import itertools
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ class Use(NamedTuple):
         return {**out, "inside": nested} if nested else out
 
 
+@functools.cache
 def _version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)

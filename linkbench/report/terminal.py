@@ -79,12 +79,12 @@ def show(results: Results, console: Console | None = None) -> None:
             say(f"the same in all: {', '.join(constant)}", "dim")
         differing = [axis for axis in varying([cell.place for cell in cells]) if axis in GROUPS]
         briefly = {axis: short(list(dict.fromkeys(str(cell.place[axis]) for cell in cells))) for axis in differing}
-        groups = grouped(cells, lambda cell: coordinates(cell, differing))
-        for group in groups:
+        detail = _detail(cells, screen.width)
+        for group in grouped(cells, lambda cell: coordinates(cell, differing)):
             say("")
             if differing:
                 say(", ".join(f"{axis} {briefly[axis][str(group[0].place[axis])]}" for axis in differing), "bold")
-            screen.print(_table(group, cells, screen.width, ascii_only, parts.random | parts.truth), highlight=False)
+            screen.print(_table(group, cells, detail, ascii_only, parts.random | parts.truth), highlight=False)
         level = float(results.run.get("scenario", {}).get("measure", {}).get("level", 0.95))
         sizes = shown_sizes(cells)
         if sizes:
@@ -160,20 +160,23 @@ def _by_reason(failed: list[Any]) -> list[tuple[str, list[Any]]]:
     return [(f"{same[0].stage}: {same[0].reason}" if same[0].stage else same[0].reason, same) for same in groups]
 
 
-def _table(group: list[Cell], cells: list[Cell], width: int, ascii_only: bool, bounds: frozenset[str]) -> Table:
-    """The table of one group, in the richest form that fits the width."""
+def _detail(cells: list[Cell], width: int) -> Detail:
+    """The richest form that fits the width; decided over all groups, so that their tables look alike."""
     from rich.cells import cell_len
-    from rich.text import Text
 
-    for detail in DETAILS:  # decided over all groups, so that their tables look alike
+    for detail in DETAILS:
         headings, rows = _texts(cells, cells, detail)
-        lines = [*([heading for heading, _ in headings],), *rows]
-        widths = [
-            max(cell_len(part) for line in lines for part in line[column].split("\n"))
-            for column in range(len(headings))
-        ]
+        columns = zip([heading for heading, _ in headings], *rows, strict=True)
+        widths = [max(cell_len(part) for words in set(column) for part in words.split("\n")) for column in columns]
         if sum(widths) + 2 * (len(widths) - 1) <= width:
             break
+    return detail
+
+
+def _table(group: list[Cell], cells: list[Cell], detail: Detail, ascii_only: bool, bounds: frozenset[str]) -> Table:
+    """The table of one group."""
+    from rich.text import Text
+
     headings, rows = _texts(group, cells, detail)
     letters = PLAIN if ascii_only else {}
     table = _empty_table([(heading.translate(letters), number) for heading, number in headings])
