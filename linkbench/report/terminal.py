@@ -210,7 +210,7 @@ def _texts(group: list[Cell], cells: list[Cell], detail: Detail) -> tuple[list[t
     headings += [("flags", False)] if flagged else []
     rows, signs = [], _signs(cells)
     for cell in group:
-        row = [place_text(name, cell.place[name]) if cell.place[name] is not None else "" for name in axes]
+        row = [_breakable(place_text(name, cell.place[name])) if cell.place[name] is not None else "" for name in axes]
         if protected:
             row.append(_share(cell.metrics.get("protection_rate"), detail.intervals))
         for k, n in columns:
@@ -229,6 +229,11 @@ def _texts(group: list[Cell], cells: list[Cell], detail: Detail) -> tuple[list[t
             _align(rows, column)
             headings[column] = (heading, False)
     return headings, rows
+
+
+def _breakable(label: str) -> str:
+    """`joint-pgd (objective=rank)`: a long label is then broken before its parameters, not in a word."""
+    return label.replace("(", " (")
 
 
 def _align(rows: list[list[str]], column: int) -> None:
