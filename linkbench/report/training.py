@@ -30,14 +30,16 @@ class Training(NamedTuple):
 
 def read(run: dict[str, Any]) -> dict[str, Training]:
     """The training behind every cell, by the cell's id; nothing where a run did not record it."""
-    trained = {id_: _training(told) for id_, told in dict(run.get("training") or {}).items()}
+    known = [cleaned(name) for name, _ in run.get("schema") or []]
+    trained = {id_: _training(told, known) for id_, told in dict(run.get("training") or {}).items()}
     found = {
         cell["id"]: trained.get(cell.get("steps", {}).get("curves")) for cell in run.get("cells", []) if "id" in cell
     }
     return {id_: training for id_, training in found.items() if training is not None}
 
 
-def _training(told: dict[str, Any]) -> Training:
+def _training(told: dict[str, Any], known: list[str]) -> Training:
+    """known: the phenotypes, in the order in which they are shown."""
     history = told.get("history", [])
     accuracy: dict[str, list[float]] = {}
     for epoch in history:
@@ -46,7 +48,11 @@ def _training(told: dict[str, Any]) -> Training:
                 accuracy.setdefault(cleaned(phenotype), []).append(float(share))
     candidates = told.get("candidates", [])
     return Training(
-        {name: shares for name, shares in accuracy.items() if len(shares) == len(history)},
+        {
+            name: accuracy[name]
+            for name in dict.fromkeys([*known, *accuracy])
+            if len(accuracy.get(name, [])) == len(history)
+        },
         [float(epoch["loss"]) for epoch in history],
         {cleaned(one["recipe"]): float(one["score"]) for one in candidates},
         next((cleaned(one["recipe"]) for one in candidates if one.get("chosen")), None),
