@@ -1,10 +1,8 @@
-"""The tidy table of a run and the files around it: written whole or not at all, read without torch."""
+"""The results folder of a run: written whole or not at all, read without torch."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import platform
@@ -19,40 +17,15 @@ from linkbench import __version__, tensorfile
 from linkbench.code import code_digest
 from linkbench.errors import InputError
 from linkbench.plan import Cell, Plan
+from linkbench.rows import Row, from_csv, to_csv
 from linkbench.run import Outcome, step_label
 from linkbench.scenario import SECTIONS, Scenario
 from linkbench.stages.flags import Change, Facts, flag
 from linkbench.uses import nested_uses
 from linkbench.values import Array, Artefact, Stream
 
-COLUMNS = (
-    "cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker",
-    "metric", "k", "n", "value", "ci_low", "ci_high", "seed", "flags", "cell",
-)  # fmt: skip
 FORMAT = 1
 """Version of run.json."""
-
-
-class Row(NamedTuple):
-    """One number of one cell, with its interval; flags are words separated by ';'."""
-
-    cohort: str
-    genomes: str
-    model: str
-    poison: str
-    defender: str
-    epsilon: float | None
-    channel: str
-    attacker: str
-    metric: str
-    k: int | None
-    n: int | None
-    value: float
-    ci_low: float
-    ci_high: float
-    seed: int
-    flags: str
-    cell: str
 
 
 class Results(NamedTuple):
@@ -297,21 +270,11 @@ def _write_changes(path: Path, run: dict[str, Any], outcome: Outcome) -> None:
             tensorfile.write(temporary, Artefact(arrays, {}))
 
 
-def to_csv(rows: list[Row]) -> str:
-    """The tidy table; numbers in the shortest form that reads back to the same value."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([["" if value is None else value for value in row] for row in rows])
-    return text.getvalue()
-
-
 def read(folder: Path) -> Results:
     """Read a results folder. Raises InputError if it is none, or was written by another version of the format."""
     try:
         run = json.loads((folder / "run.json").read_text())
-        with (folder / "results.csv").open(newline="") as file:
-            table = list(csv.DictReader(file))
+        table = (folder / "results.csv").read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, FileNotFoundError) else error
         raise InputError(
@@ -321,17 +284,10 @@ def read(folder: Path) -> Results:
         raise InputError(
             f"{folder}/run.json has format {run.get('format')}, this linkbench reads {FORMAT}; run it again"
         )
-    if table and tuple(table[0]) != COLUMNS:
-        raise InputError(f"{folder}/results.csv has the columns {', '.join(table[0])}; expected {', '.join(COLUMNS)}")
-    return Results([_row(line) for line in table], run)
-
-
-def _row(line: dict[str, str]) -> Row:
-    kinds: dict[str, Any] = {"k": int, "n": int, "seed": int}
-    kinds |= {"value": float, "ci_low": float, "ci_high": float, "epsilon": float}
-    optional = {"k", "n", "epsilon"}
-    values = (None if name in optional and not line[name] else kinds.get(name, str)(line[name]) for name in COLUMNS)
-    return Row._make(values)
+    try:
+        return Results(from_csv(table), run)
+    except ValueError as error:
+        raise InputError(f"{folder}/results.csv is no table of results: {error}. Run the scenario again") from None
 
 
 def previous_run(folder: Path) -> dict[str, Any]:

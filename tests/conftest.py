@@ -17,7 +17,8 @@ from linkbench.leaderboard import entry
 from linkbench.leaderboard.board import entries_folder
 from linkbench.leaderboard.collect import make
 from linkbench.plan import make_plan
-from linkbench.results import Results, Row, collect, describe, write
+from linkbench.results import Results, collect, describe, write
+from linkbench.rows import Row
 from linkbench.run import Run
 from linkbench.scenario import load_scenario
 from linkbench.stages import matching

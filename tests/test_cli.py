@@ -23,7 +23,7 @@ from linkbench.errors import ScenarioError
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.genomes.table import Table
 from linkbench.linkage import Ranks, expected_success
-from linkbench.results import COLUMNS
+from linkbench.rows import COLUMNS
 
 Cli = Callable[..., Finished]
 PAPER = SCENARIOS / "paper-matching.yaml"

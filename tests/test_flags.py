@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from linkbench.results import Row
+from linkbench.rows import Row
 from linkbench.stages.flags import HALF_STEP, Change, Facts, flag
 from linkbench.uses import Use
 from linkbench.values import Artefact

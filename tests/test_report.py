@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from linkbench import tensorfile
 from linkbench.report import chart, flags_text, marks, numbers, page, png, scale, terminal
 from linkbench.report.cells import nearest, pooled, read_cells, short
-from linkbench.results import Results, Row
+from linkbench.results import Results
+from linkbench.rows import Row
 from linkbench.values import Array, Artefact, Stream
 
 EVIL = "<script>alert(1)</script>\"'&</title></svg>{{ 7*7 }}[bold]\x1b[31m\u202e"

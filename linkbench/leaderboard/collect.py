@@ -25,7 +25,8 @@ from linkbench.leaderboard.entry import (
 )
 from linkbench.leaderboard.protocol import Data, Protocol, protocol
 from linkbench.leaderboard.protocol import looks as looks_at
-from linkbench.results import Results, Row
+from linkbench.results import Results
+from linkbench.rows import Row
 from linkbench.scenario import NAME
 from linkbench.values import Array, Artefact
 

@@ -17,7 +17,7 @@ from linkbench.report.cells import Value, cleaned
 from linkbench.report.svg import Ids, Markup
 
 if TYPE_CHECKING:
-    from linkbench.leaderboard.build import Board, Sheet
+    from linkbench.leaderboard.assembly import Board, Sheet
     from linkbench.leaderboard.ranking import Place, Ranking
 
 SHADES = 10

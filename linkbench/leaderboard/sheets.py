@@ -12,7 +12,7 @@ from linkbench.leaderboard import words
 from linkbench.report import numbers
 
 if TYPE_CHECKING:
-    from linkbench.leaderboard.build import Board, Sheet
+    from linkbench.leaderboard.assembly import Board, Sheet
     from linkbench.leaderboard.ranking import Place
 
 COLUMNS = (

@@ -25,7 +25,7 @@ from linkbench.uses import Use
 from linkbench.values import Array, Artefact
 
 if TYPE_CHECKING:
-    from linkbench.results import Row
+    from linkbench.rows import Row
 
 HALF_STEP = 0.5 / 255
 """The largest error of rounding a pixel to 8 bits."""
