@@ -54,6 +54,7 @@ def code_digest(module: str) -> str:
     return digest.hexdigest()[:16]
 
 
+@functools.cache
 def _imports(source: _Source) -> list[str]:
     """Full names of all that is imported; of `from a import b` both a and a.b, as b may be a module."""
     names = []
