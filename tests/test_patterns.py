@@ -189,7 +189,7 @@ def test_rademacher_patterns() -> None:
 
 
 def test_lsp_patches_stand_out_from_the_photos() -> None:
-    """Smooth photos differ less along the pattern than along nearly every other one: reading it tells their classes."""
+    """Smooth photos differ less along the pattern than along any other drawn: reading it tells their classes."""
     steps = torch.linspace(0, 1, SIZE)
     amount = torch.rand(COUNT, 3, 2, generator=torch.Generator().manual_seed(4))
     photos = (amount[..., 0, None, None] * steps + amount[..., 1, None, None] * steps[:, None]) / 2
@@ -197,11 +197,23 @@ def test_lsp_patches_stand_out_from_the_photos() -> None:
     others = np.random.default_rng(1).choice([-1.0, 1.0], (200, 3 * lsp.GRID**2))
     colours = lsp.coarse(photos).numpy()
     mine = (photos.flatten(1).numpy() @ own / len(own)).std()
-    assert mine < np.quantile((colours @ others.T / others.shape[1]).std(axis=0), 0.02)
+    assert mine < (colours @ others.T / others.shape[1]).std(axis=0).min() / 2
+    spread = np.cov(colours, rowvar=False)
+    for start in others[:20]:
+        w = lsp._calmed(start, spread)
+        assert set(np.unique(w)) == {-1.0, 1.0}
+        assert w @ spread @ w <= start @ spread @ start
+        assert all((w - 2 * w * one) @ spread @ (w - 2 * w * one) >= w @ spread @ w - 1e-9 for one in np.eye(len(w)))
     out = poisoned(Shortcut(pattern="lsp", phenotype="sex"), photos)
     patterns = Shortcut(pattern="lsp", phenotype="sex").learn(material(photos))["patterns"]
     reading = torch.einsum("nxyz,xyz->n", out - photos.mean(0), patterns[1] - patterns[0])
     assert torch.equal(reading > 0, LABELS[:, 0] == 1)
+
+
+def test_there_are_patterns_for_all_classes_however_alike_the_photos() -> None:
+    for photos in (GREY, GREY * torch.linspace(0, 1, COUNT)[:, None, None, None]):
+        patterns = lsp.class_patterns(300, SIZE, 1, [photos])
+        assert len({pattern.tobytes() for pattern in patterns}) == 300
 
 
 def test_coarse_takes_the_mean_of_each_patch() -> None:

@@ -17,27 +17,39 @@ that: a twentieth of them cannot be told apart by 4x4 patches within 8/255, by 8
 SPREAD = 0.1
 """Half width of a photo's random part; the class mean has the rest. In the paper the random part is normal, 4 to 10 of
 the class part; where every pixel has the same bound, what the class does not get is lost to it."""
-DRAWS = 1024
-"""Patterns drawn for each class, of which one is kept: where photos by themselves differ along w as much as the poison
-moves them, <w, photo> tells no class. The paper takes the first."""
 
 
 def class_means(classes: int, seed: int, spread: Array) -> Array:
     """float32 [classes, 3, GRID, GRID] of -1 and +1; no two classes are alike, two classes are each other's opposite.
 
     They are corners of a hypercube, so each is linearly separable from all others together. spread: float64 [D, D],
-    D = 3 * GRID ** 2, how the mean colours of the patches vary from photo to photo.
+    D = 3 * GRID ** 2, how the mean colours of the patches vary from photo to photo: where photos by themselves differ
+    along w as much as the poison moves them, <w, photo> tells no class. The paper takes any corner.
     """
     random = seeds.generator(seed, "lsp")
     taken: dict[bytes, Array] = {}
     while len(taken) < classes:
-        corners = random.integers(0, 2, (DRAWS, 3, GRID, GRID)).astype(np.float32) * 2 - 1
-        flat = corners.reshape(DRAWS, -1)
-        corner = corners[((flat @ spread) * flat).sum(axis=1).argmin()]
-        taken.setdefault(corner.tobytes(), corner)
-        if classes == 2:
-            taken.setdefault((-corner).tobytes(), -corner)
+        drawn = random.integers(0, 2, 3 * GRID**2) * 2.0 - 1
+        for signs in (_calmed(drawn, spread), drawn):  # where few patterns are calm they are soon taken
+            corner = signs.astype(np.float32).reshape(3, GRID, GRID)
+            if corner.tobytes() not in taken:
+                taken[corner.tobytes()] = corner
+                if classes == 2:
+                    taken[(-corner).tobytes()] = -corner
+                break
     return np.stack(list(taken.values()))
+
+
+def _calmed(corner: Array, spread: Array) -> Array:
+    """The corner [D] of -1 and +1 after flips, each the one that lessens w' spread w most, until none does."""
+    w, turned = corner.copy(), spread @ corner
+    while True:
+        gains = 4 * (np.diag(spread) - w * turned)  # what flipping each sign adds
+        best = int(gains.argmin())
+        if gains[best] >= -1e-12:
+            return w
+        turned -= 2 * w[best] * spread[:, best]
+        w[best] = -w[best]
 
 
 def class_patterns(classes: int, size: int, seed: int, photos: Iterable[Tensor]) -> Array:
