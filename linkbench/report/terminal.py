@@ -129,7 +129,7 @@ def _show_lines(title: str, found: Lines | None, screen: Console, ascii_only: bo
     letters = PLAIN if ascii_only else {}
     table = _empty_table([(heading.translate(letters), number) for heading, number in found.headings])
     for row in found.rows:
-        table.add_row(*(Text(words.translate(letters)) for words in row))
+        table.add_row(*(Text(_breakable(words).translate(letters)) for words in row))
     screen.print()
     screen.print(Text(title, "bold"))
     screen.print(table, highlight=False)
