@@ -18,7 +18,7 @@ from linkbench import __version__, tensorfile
 from linkbench.code import code_digest
 from linkbench.errors import InputError
 from linkbench.plan import Cell, Plan
-from linkbench.rows import COLUMNS, Row, from_csv, to_csv
+from linkbench.rows import NUMBERS, PLACE, Row, from_csv, to_csv
 from linkbench.run import Outcome, step_label
 from linkbench.scenario import SECTIONS, Scenario
 from linkbench.stages.flags import Change, Facts, flag
@@ -40,14 +40,13 @@ def collect(plan: Plan, outcome: Outcome) -> list[Row]:
     """All rows of the cells that succeeded, in the order of the plan, with their validity flags."""
     out: list[Row] = []
     facts: dict[str, Facts] = {}
-    measured = itemgetter(*COLUMNS[8:14])
+    place, numbers = itemgetter(*PLACE), itemgetter(*NUMBERS)
     for cell in plan.cells:
         if cell.id in outcome.cells:
-            place = cell.coordinates()
-            before, after = itemgetter(*COLUMNS[:8])(place), (place["seed"], "", cell.id)
+            before, after = place(cell.coordinates()), (cell.seed, "", cell.id)
             rows = outcome.cells[cell.id]["measure"].meta["rows"]
             # by position: a table may have as many rows as there are sizes, and names take three times as long
-            out += [Row._make(before + measured(row) + after) for row in rows]
+            out += [Row._make(before + numbers(row) + after) for row in rows]
             uses = {kind: use for id_ in cell.steps.values() for kind, use in plan.steps[id_].uses.items()}
             schema = uses["genomes"].plugin().phenotypes() if "genomes" in uses else {}
             chance = {phenotype: 1 / len(schema[phenotype]) for phenotype in schema}

@@ -6,10 +6,13 @@ import csv
 import io
 from typing import Any, NamedTuple
 
-COLUMNS = (
-    "cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker",
-    "metric", "k", "n", "value", "ci_low", "ci_high", "seed", "flags", "cell",
-)  # fmt: skip
+PLACE = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker")
+"""Where in the grid a number was measured."""
+
+NUMBERS = ("metric", "k", "n", "value", "ci_low", "ci_high")
+"""What was measured there."""
+
+COLUMNS = (*PLACE, *NUMBERS, "seed", "flags", "cell")
 
 
 class Row(NamedTuple):

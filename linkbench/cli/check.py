@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linkbench.cli.options import examples
+from linkbench.cli.options import examples, read_params
 
 if TYPE_CHECKING:
     from linkbench.testing import Outcome
@@ -45,7 +45,7 @@ def command(
     if overrides and len(chosen) != 1:
         found = ", ".join(f"{kind} {name}" for kind, name in chosen)
         raise click.BadParameter(f"is for one plugin, these are {len(chosen)}: {found}", param_hint="--set")
-    params = _params(overrides)
+    params = read_params(overrides)
     report, statuses = [], []
     for plugin_kind, name in chosen:
         _refuse_wrong(plugin_kind, name, params)
@@ -90,21 +90,11 @@ def _near(name: str, known: list[str]) -> str:
     return f". Did you mean {near[0]!r}?" if near else ""
 
 
-def _params(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """The parameters given on the command line; the others are those of the plugin's own trial."""
-    from linkbench.yamlfile import parse_yaml
-
-    params = {}
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"expected KEY=VALUE, found {text!r}", param_hint="--set")
-        params[key] = parse_yaml("--set", value).data
-    return params
-
-
 def _refuse_wrong(kind: str, name: str, params: dict[str, Any]) -> None:
-    """Raise InputError for parameters that are not the plugin's, or cannot have these values."""
+    """Raise InputError for parameters that are not the plugin's, or cannot have these values.
+
+    Others than those given may be missing: they are of the plugin's own trial.
+    """
     import contextlib
 
     from pydantic import ValidationError

@@ -47,20 +47,27 @@ def parse_params(kind: str, name: str, overrides: tuple[str, ...], option: str =
     """
     from linkbench.errors import InputError
     from linkbench.uses import parse_use
-    from linkbench.yamlfile import location_name, parse_yaml
+    from linkbench.yamlfile import location_name
 
-    entry: dict[str, Any] = {"use": name}
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"expected KEY=VALUE, found {text!r}", param_hint=option)
-        entry[key] = parse_yaml(option, value).data
-    uses, wrong = parse_use(kind, entry, ())
+    uses, wrong = parse_use(kind, {"use": name, **read_params(overrides, option)}, ())
     if wrong:
         raise InputError("; ".join(f"{location_name(place)}: {what}".removeprefix(": ") for place, what in wrong))
     if len(uses) != 1:
         raise InputError(f"{option} gave a list, which spans a grid; give one value to each parameter")
     return uses[0]
+
+
+def read_params(overrides: tuple[str, ...], option: str = "--set") -> dict[str, Any]:
+    """The parameters KEY=VALUE given on the command line, not checked; raises click.BadParameter and ScenarioError."""
+    from linkbench.yamlfile import parse_yaml
+
+    params: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"expected KEY=VALUE, found {text!r}", param_hint=option)
+        params[key] = parse_yaml(option, value).data
+    return params
 
 
 def check_device(device: str) -> None:

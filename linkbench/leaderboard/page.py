@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from linkbench.leaderboard import blob, words
 from linkbench.leaderboard.board import Listed, Opponent
-from linkbench.report import flags_text, marks, numbers, png, scale, svg
+from linkbench.report import document, flags_text, marks, numbers, png, scale, svg
 from linkbench.report.cells import Value, cleaned
 from linkbench.report.svg import Ids, Markup
 
@@ -79,23 +76,17 @@ class Faces(NamedTuple):
 
 def render(board: Board) -> str:
     """The page. The same board gives the same bytes."""
-    import jinja2
-
-    script = _file("linkbench.leaderboard", "page.js")
-    css = _file("linkbench.report", "page.css").replace("/*choices*/", "") + _file("linkbench.leaderboard", "page.css")
+    package = "linkbench.leaderboard"
+    css = document.source("page.css").replace("/*choices*/", "") + document.source("page.css", package)
     protocols = [
         [channel(sheet, f"p{at}c{index}") for index, sheet in enumerate(sheets)]
         for at, sheets in enumerate(board.protocols)
     ]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     flags = sorted({flag for sheets in board.protocols for sheet in sheets for place in sheet.ranking.places
                     for flag in place.row.flags})  # fmt: skip
-    return environment.from_string(_file("linkbench.leaderboard", "page.html")).render(
-        css=Markup(css),
-        script=Markup(script),
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return document.render(
+        package,
+        css,
         data=Markup(embedded([data(one) for channels in protocols for one in channels])),
         protocols=protocols,
         summary=[summary(one) for channels in protocols[:1] for one in channels],
@@ -112,10 +103,6 @@ def render(board: Board) -> str:
 
 def _level(board: Board) -> str:
     return f"{100 * board.protocols[0][0].table.protocol.metrics.level:g}%" if board.protocols else "95%"
-
-
-def _file(package: str, name: str) -> str:
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def embedded(value: Any) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench.report import (
     defences,
+    document,
     figures,
     flags_text,
     identification,
@@ -35,7 +33,7 @@ from linkbench.report.cells import (
     varying,
 )
 from linkbench.report.figures import Section
-from linkbench.report.svg import Ids, Markup
+from linkbench.report.svg import Ids
 from linkbench.results import Results
 
 
@@ -51,25 +49,18 @@ def render(results: Results, folder: Path) -> str:
 
     The same inputs give the same bytes.
     """
-    import jinja2
-
     cells, failed = read_cells(results), failed_cells(results)
     parts, files = roles(results.run), ranks.read(folder, cells)
     scenario = results.run.get("scenario", {})
     level = f"{100.0 * float(scenario.get('measure', {}).get('level', 0.95)):g}%"
     strips, gain = png.strips(folder / "examples.safetensors")
-    script = _file("page.js")
     trainings = training.read(results.run)
     one, named = pooled(cells), identification.is_one(results.run)
     found = sections(one, parts, files, trainings, _variants(results.run), level, named)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_file("page.html")).render(
+    return document.render(
+        "linkbench.report",
+        document.source("page.css").replace("/*choices*/", _choice_rules(found)),
         name=cleaned(scenario.get("name", "linkbench run")),
-        css=Markup(_file("page.css").replace("/*choices*/", _choice_rules(found))),
-        script=Markup(script),
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         summary=identification.sentences(one, level)
         if named
         else [*summary.sentences(one, parts, level), *poisons.headline(one, parts, results.run)],
@@ -186,7 +177,3 @@ def _where(place: dict[str, Any], axes: list[str]) -> str:
     words = [f"ε {numbers.epsilon(place[name])}" if name == "epsilon" else f"{name} {place[name]}" for name in axes
              if place[name] is not None]  # fmt: skip
     return ", ".join(words)
-
-
-def _file(name: str) -> str:
-    return resources.files("linkbench.report").joinpath(name).read_text(encoding="utf-8")
