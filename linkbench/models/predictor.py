@@ -171,11 +171,8 @@ def predict(
     batch = batch or batch_size(photos.shape[-1], device)
     out = np.empty((len(rows), network.schema.width))
     with frozen(network), torch.inference_mode():
-        for start in range(0, len(rows), batch):
-            part = to_unit(photos[rows[start : start + batch]])
-            part = part.to(device=device, memory_format=torch.channels_last)
-            out[start : start + batch] = network(part).double().exp().cpu().numpy()
-            advance(min(start + batch, len(rows)), len(rows))
+        for part, shown in _batches(photos, rows, batch, device):
+            out[part] = network(shown).double().exp().cpu().numpy()
     for span in network.schema.slices.values():
         out[:, span] /= out[:, span].sum(axis=1, keepdims=True)
     return out
@@ -187,14 +184,20 @@ def embed(
     """float32 [n, D], the features of every network of a predictor side by side; photos and rows as in `predict`."""
     rows = np.arange(len(photos)) if rows is None else rows
     batch = batch_size(photos.shape[-1], device)
-    out = []
     with frozen(network), torch.inference_mode():
-        for start in range(0, len(rows), batch):
-            part = to_unit(photos[rows[start : start + batch]])
-            part = part.to(device=device, memory_format=torch.channels_last)
-            out.append(torch.cat([each.float() for each in features(part)], dim=1).cpu().numpy())
-            advance(min(start + batch, len(rows)), len(rows))
-    return np.concatenate(out)
+        parts = [
+            torch.cat([each.float() for each in features(shown)], dim=1).cpu().numpy()
+            for _, shown in _batches(photos, rows, batch, device)
+        ]
+    return np.concatenate(parts)
+
+
+def _batches(photos: Array, rows: Array, batch: int, device: str) -> Iterator[tuple[slice, Tensor]]:
+    """Photos float32 [b, 3, h, w] on the device with their place among the rows; tells how far it is."""
+    for start in range(0, len(rows), batch):
+        part = slice(start, min(start + batch, len(rows)))
+        yield part, to_unit(photos[rows[part]]).to(device=device, memory_format=torch.channels_last)
+        advance(part.stop, len(rows))
 
 
 def untrained(artefact: Artefact, device: str = "cpu") -> nn.Module:
