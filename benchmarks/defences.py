@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.single_pgd import SinglePGD
-from linkbench.knowledge import Knowledge
+from linkbench.api.knowledge import Knowledge
 from linkbench.models.folding import fold
 from linkbench.models.predictor import Predictor
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.schema import PAPER
+from linkbench.api.schema import PAPER
 
 STEPS, EPSILON = 20, 8 / 255
 CLOCK = "wall"

@@ -14,14 +14,14 @@ import time
 
 import numpy as np
 
-from linkbench import linkage
+from linkbench.metrics import ranking as linkage
 from linkbench.attackers.calibrated import Calibrated
 from linkbench.attackers.predicted import Predicted
 from linkbench.cohorts.paper_tables import PaperTablesCohort
 from linkbench.genomes.paper_tables import PaperTables
-from linkbench.schema import PAPER
+from linkbench.api.schema import PAPER
 from linkbench.stages.evidence import gather, ranked_scores
-from linkbench.values import Artefact, Cohort, Genomes, one_hot, strings
+from linkbench.api.data import Artefact, Cohort, Genomes, one_hot, strings
 
 AUTHORS_SECONDS = 294.0
 

@@ -11,12 +11,12 @@ import time
 import numpy as np
 import torch
 
-from linkbench import seeds
+from linkbench.api import seeds
 from linkbench.defenders.convolution import Convolution
 from linkbench.defenders.shortcut import Shortcut
-from linkbench.kinds import Defender
-from linkbench.knowledge import Knowledge, Material
-from linkbench.schema import PAPER
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, Material
+from linkbench.api.schema import PAPER
 from linkbench.stages.protect import batches
 
 PATTERNS = ("mean-shift", "rademacher", "lsp", "one-pixel", "autoregressive")

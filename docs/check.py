@@ -13,7 +13,7 @@ import sys
 
 from generate import DOCS, pages
 
-from linkbench.plugins import registry
+from linkbench.registry.registry import registry
 
 ROOT = DOCS.parent
 PAGES = [
@@ -46,7 +46,7 @@ def links() -> list[str]:
 
 
 def hooks() -> list[str]:
-    from linkbench import hookspecs
+    from linkbench.api import hookspecs
 
     text = (DOCS / "plugins.md").read_text()
     specs = [value for name, value in vars(hookspecs).items() if name.startswith("register_")]

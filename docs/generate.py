@@ -70,8 +70,8 @@ def commands() -> str:
 
 def reference() -> str:
     """docs/reference.md."""
-    from linkbench.kinds import Defender
-    from linkbench.plugins import registry
+    from linkbench.api.base import Defender
+    from linkbench.registry.registry import registry
 
     shared = Defender.model_json_schema(by_alias=True)["properties"]
     parts = [
@@ -96,7 +96,8 @@ def reference() -> str:
 
 def keys(task: str) -> str:
     """The table of all keys of a scenario of some task, those of its inner mappings behind a dot."""
-    from linkbench.scenario import FILES, GallerySettings, Measure, ModelEntry, Parts, Split
+    from linkbench.scenario.file import FILES, GallerySettings, ModelEntry, Parts, Split
+    from linkbench.metrics.settings import Measure
 
     rows: dict[str, Any] = {}
     required: list[str] = []

@@ -10,10 +10,10 @@ import torch
 from standins import knowledge, predictor, random_photos
 from torch import Tensor
 
-from linkbench.defenders.classifier import CombinationClassifier
-from linkbench.defenders.wrapped import Spec
-from linkbench.plugins import registry
-from linkbench.schema import Schema
+from linkbench.adapters.classifier import CombinationClassifier
+from linkbench.adapters.classifier_attack import Spec
+from linkbench.registry.registry import registry
+from linkbench.api.schema import Schema
 
 SCHEMA = Schema({"sex": ("female", "male"), "eye": ("blue", "intermediate", "brown")})
 BUDGET = 0.2

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from linkbench.models.classroom import Classroom, Lesson, Photos
-from linkbench.schema import Schema
+from linkbench.api.training_data import Classroom, Lesson, Photos
+from linkbench.api.schema import Schema
 from linkbench.stages import Task
-from linkbench.uses import Use, parse_use
-from linkbench.values import TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, strings
+from linkbench.registry.spec import Use, parse_use
+from linkbench.api.data import TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, strings
 
 TOY = Schema({"side": ("left", "right"), "tint": ("red", "green", "blue")})
 

@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
-from linkbench import cli, code, plugins
+from linkbench import cli
+from linkbench.registry import code_digest as code, registry as plugins
 from linkbench.leaderboard import entry
 from linkbench.leaderboard.board import entries_folder
 from linkbench.leaderboard.collect import make
-from linkbench.plan import make_plan
-from linkbench.results import Results, collect, describe, write
-from linkbench.rows import Row
-from linkbench.run import Run
-from linkbench.scenario import load_scenario
+from linkbench.plan.make import make_plan
+from linkbench.results.folder import Results, collect, describe, write
+from linkbench.results.table import Row
+from linkbench.execution.run import Run
+from linkbench.scenario.load import load_scenario
 from linkbench.stages import matching
-from linkbench.store import Store
+from linkbench.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 SCENARIOS = ROOT / "scenarios"

@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 from linkbench import cli
-from linkbench.plugins import registry
+from linkbench.registry.registry import registry
 
 EARLY = ("plan", "report.page", "report.terminal", "results", "stages.link", "stages.metrics", "cli.run")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from linkbench.knowledge import Knowledge
-from linkbench.schema import PAPER, Schema
+from linkbench.api.knowledge import Knowledge
+from linkbench.api.schema import PAPER, Schema
 
 
 class Net(nn.Module):

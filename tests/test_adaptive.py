@@ -9,13 +9,13 @@ import pytest
 from coloured import classroom, cohort, task
 
 from linkbench.defenders.fawkes import Fawkes
-from linkbench.knowledge import Material
-from linkbench.plugins import registry
+from linkbench.api.knowledge import Material
+from linkbench.registry.registry import registry
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.standard import Standard
-from linkbench.seeds import derive
+from linkbench.api.seeds import derive
 from linkbench.stages.train import train
-from linkbench.uses import parse_use
+from linkbench.registry.spec import parse_use
 
 QUICK: dict[str, Any] = {
     "steps": 1, "iterations": 1, "rounds": 1, "train_steps": 1, "candidates": 3, "random_start": True,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linkbench.results import read
+from linkbench.results.folder import read
 
 SCENARIO = """\
 linkbench: 1

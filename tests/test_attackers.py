@@ -16,16 +16,16 @@ from linkbench.attackers.bayes import normalised
 from linkbench.attackers.calibrated import Calibrated
 from linkbench.attackers.predicted import GroundTruth, Known, Predicted
 from linkbench.attackers.soft import Soft
-from linkbench.kinds import Attacker
-from linkbench.plugins import registry
-from linkbench.scenario import Measure
-from linkbench.schema import HIRISPLEX, PAPER, Schema
+from linkbench.api.base import Attacker
+from linkbench.registry.registry import registry
+from linkbench.metrics.settings import Measure
+from linkbench.api.schema import HIRISPLEX, PAPER, Schema
 from linkbench.stages import Task
 from linkbench.stages.evidence import FOLDS, gather, ranked_scores
 from linkbench.stages.link import rank
 from linkbench.stages.matching import matched
-from linkbench.uses import parse_use
-from linkbench.values import MISSING, TEST, Artefact, Cohort, Evidence, Genomes, most_likely, strings
+from linkbench.registry.spec import parse_use
+from linkbench.api.data import MISSING, TEST, Artefact, Cohort, Evidence, Genomes, most_likely, strings
 
 NAMES = sorted(registry().plugins["attacker"])
 EVIDENCE = {"variants", "probabilities", "truth"}

@@ -12,17 +12,18 @@ from coloured import TOY, classroom, cohort, task
 from torch import nn
 
 from linkbench.errors import InputError
-from linkbench.kinds import Recipe
-from linkbench.models.classroom import Classroom, seeded
+from linkbench.api.base import Recipe
+from linkbench.api.training_data import Classroom
+from linkbench.models.seeding import seeded
 from linkbench.models.losses import Score
 from linkbench.models.predictor import WEIGHTS
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.models.training import Report
-from linkbench.plugins import Registration, registry
+from linkbench.api.training_data import Report
+from linkbench.registry.registry import Registration, registry
 from linkbench.recipes.best_of import BestOf
 from linkbench.stages.train import train
-from linkbench.uses import parse_use
-from linkbench.values import MISSING, TRAIN, VALIDATION, Artefact
+from linkbench.registry.spec import parse_use
+from linkbench.api.data import MISSING, TRAIN, VALIDATION, Artefact
 
 SMALL = {"use": "small-cnn", "width": 4, "depth": 3}
 QUICK: dict[str, Any] = {"use": "standard", "epochs": 4, "learning_rate": 0.01}
@@ -143,7 +144,7 @@ def test_without_validation_photos_it_refuses() -> None:
 def test_the_default_tries_every_countermeasure() -> None:
     uses, wrong = parse_use("recipe", "best-of", ())
     assert not wrong
-    from linkbench.recipes.countermeasure import Countermeasure
+    from linkbench.api.countermeasure import Countermeasure
 
     registered = registry().plugins["recipe"]
     classes = {name: registry().load("recipe", name) for name in registered}

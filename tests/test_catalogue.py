@@ -12,8 +12,8 @@ import pytest
 from conftest import Finished
 from test_plugins import GOOD, hook
 
-from linkbench import catalogue
-from linkbench.uses import parse_use
+from linkbench.registry import catalogue
+from linkbench.registry.spec import parse_use
 
 
 def listed(done: Finished) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def test_a_store_that_cannot_be_written_costs_only_time(
 
 
 def test_what_is_remembered_is_what_the_classes_say(home: Path) -> None:
-    from linkbench.plugins import registry
+    from linkbench.registry.registry import registry
 
     catalogue.parameter_schemas()
     for (kind, name), schema in catalogue.parameter_schemas().items():

@@ -19,8 +19,8 @@ from linkbench.channels.float import Float
 from linkbench.channels.jpeg import Jpeg
 from linkbench.channels.png import Png
 from linkbench.channels.resize import Resize
-from linkbench.kinds import Channel
-from linkbench.uses import Use, nested_uses, parse_use
+from linkbench.api.base import Channel
+from linkbench.registry.spec import Use, nested_uses, parse_use
 
 
 def smooth(n: int = 2, h: int = 32, w: int = 32, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -22,8 +22,8 @@ from linkbench.cli import COMMANDS
 from linkbench.errors import ScenarioError
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.genomes.table import Table
-from linkbench.linkage import Ranks, expected_success
-from linkbench.rows import COLUMNS
+from linkbench.metrics.ranking import Ranks, expected_success
+from linkbench.results.table import COLUMNS
 
 Cli = Callable[..., Finished]
 PAPER = SCENARIOS / "paper-matching.yaml"
@@ -313,7 +313,7 @@ def test_a_full_disk_is_a_message(run_cli: Cli, monkeypatch: pytest.MonkeyPatch)
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("linkbench.results.write", full)
+    monkeypatch.setattr("linkbench.results.folder.write", full)
     done = run_cli("run", PAPER, *SMALL, "--out", "there")
     assert done.status == 2
     assert "there cannot be written: No space left on device. Finished stages are kept" in done.err

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from linkbench.defenders.cloak import find_targets, joined
 from linkbench.defenders.fawkes import Fawkes
-from linkbench.defenders.features import deep_features, dssim, smoothed
+from linkbench.models.features import deep_features
+from linkbench.metrics.image_quality import dssim
+from linkbench.defenders.blur import smoothed
 from linkbench.defenders.lowkey import LowKey
 from linkbench.errors import PluginError
-from linkbench.kinds import Defender
-from linkbench.knowledge import Knowledge, Material
-from linkbench.schema import PAPER
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, Material
+from linkbench.api.schema import PAPER
 
 COUNT, SIZE = 8, 32
 PHOTOS = random_photos(COUNT, SIZE)

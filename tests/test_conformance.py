@@ -13,11 +13,11 @@ import pytest
 import torch
 from conftest import Finished
 
-from linkbench import kinds
+from linkbench.api import base as kinds
 from linkbench.errors import InputError
-from linkbench.fields import Epsilon
-from linkbench.models.training import Report
-from linkbench.plugins import KINDS, registry
+from linkbench.api.fields import Epsilon
+from linkbench.api.training_data import Report
+from linkbench.registry.registry import KINDS, registry
 from linkbench.testing import Skip, common, conformance, examine
 from linkbench.testing.kit import MODULES, Subject, checks_of, run_check
 
@@ -275,7 +275,7 @@ class Copying(kinds.GenomeSource):
 
     def build(self, seed: int) -> Any:
         from linkbench.testing.tables import genomes
-        from linkbench.values import Genomes
+        from linkbench.api.data import Genomes
 
         made = genomes(3, seed)
         return Genomes(made.schema, made.ids[[0, 0, 0]], made.log_p * 0.1)

@@ -14,27 +14,28 @@ from hypothesis import strategies as st
 from standins import random_photos
 from torch import Tensor, nn
 
-from linkbench import tensorfile
+from linkbench.store import tensorfile
 from linkbench.channels.jpeg import Jpeg
-from linkbench.defenders.features import deep_features
+from linkbench.models.features import deep_features
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.errors import PluginError, WeightsError
-from linkbench.models.classroom import Classroom, Lesson, Photos, Seen, seeded
+from linkbench.api.training_data import Classroom, Lesson, Photos, Seen
+from linkbench.models.seeding import seeded
 from linkbench.models.filters import Filter, Filtered, bare, look_through, pack, unpack
 from linkbench.models.predictor import Predictor, load_predictor, parts_of, predict
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.plugins import registry
+from linkbench.registry.registry import registry
 from linkbench.recipes.bit_depth import BitDepth
 from linkbench.recipes.blur import BlurFilter
 from linkbench.recipes.channel import ChannelFilter
-from linkbench.recipes.countermeasure import Countermeasure
+from linkbench.api.countermeasure import Countermeasure
 from linkbench.recipes.grayscale import Grayscale
 from linkbench.recipes.jpeg import JpegFilter
 from linkbench.recipes.orthogonal_projection import OrthogonalProjection
 from linkbench.recipes.standard import Standard
 from linkbench.stages.train import train
-from linkbench.uses import parse_use
-from linkbench.values import TRAIN, Array, Artefact
+from linkbench.registry.spec import parse_use
+from linkbench.api.data import TRAIN, Array, Artefact
 
 SMALL = {"use": "small-cnn", "width": 4, "depth": 3}
 QUICK: dict[str, Any] = {"use": "standard", "epochs": 2, "learning_rate": 0.01}

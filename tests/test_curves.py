@@ -9,15 +9,15 @@ import pytest
 from coloured import TOY, cohort, task
 from torch import nn
 
-from linkbench.models.classroom import Classroom
+from linkbench.api.training_data import Classroom
 from linkbench.models.predictor import WEIGHTS, load_predictor, predict
-from linkbench.models.training import Report
+from linkbench.api.training_data import Report
 from linkbench.recipes.standard import Standard
-from linkbench.scenario import Measure
+from linkbench.metrics.settings import Measure
 from linkbench.stages import Task
-from linkbench.stages.metrics import curve_rows
+from linkbench.metrics.rows import curve_rows
 from linkbench.stages.train import curves, train
-from linkbench.values import MISSING, TEST, Artefact, Cohort, most_likely
+from linkbench.api.data import MISSING, TEST, Artefact, Cohort, most_likely
 
 SMALL = {"use": "small-cnn", "width": 4, "depth": 3}
 QUICK: dict[str, Any] = {"use": "standard", "epochs": 4, "learning_rate": 0.01, "patience": None}

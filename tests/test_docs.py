@@ -32,8 +32,8 @@ from linkbench.cli import cli
 from linkbench.cohorts.rendered import Rendered
 from linkbench.errors import LinkbenchError
 from linkbench.genomes.thousand_genomes import ThousandGenomes
-from linkbench.plan import make_plan
-from linkbench.scenario import load_scenario
+from linkbench.plan.make import make_plan
+from linkbench.scenario.load import load_scenario
 
 ADAPTERS = [ROOT / "plugins" / name / "README.md" for name in ("linkbench-art", "linkbench-torchattacks")]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *ADAPTERS]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linkbench.cohorts.faces import Confounders, render, render_batches
-from linkbench.schema import PAPER
+from linkbench.api.schema import PAPER
 
 SEX, HAIR, EYE, SKIN = range(4)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from linkbench.rows import Row
-from linkbench.stages.flags import HALF_STEP, Change, Facts, flag
-from linkbench.uses import Use
-from linkbench.values import Artefact
+from linkbench.results.table import Row
+from linkbench.results.flags import HALF_STEP, Change, Facts, flag
+from linkbench.registry.spec import Use
+from linkbench.api.data import Artefact
 
 SEX = {"sex": 0.5, "hair": 1 / 3}
 LOOKING = frozenset({"predictor"})

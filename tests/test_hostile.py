@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import Finished
 
-from linkbench import plugins
+from linkbench.registry import registry as plugins
 
 PROJECT = """
 [build-system]

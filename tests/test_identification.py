@@ -19,19 +19,30 @@ from scipy.optimize import minimize
 from standins import Net
 
 from linkbench.errors import InputError
-from linkbench.gallery import Faces, Gallery
-from linkbench.kinds import CohortSource, Identifier
-from linkbench.models.classroom import Photos
-from linkbench.plan import COORDINATES
-from linkbench.plugins import registry
+from linkbench.api.gallery import Faces, Gallery
+from linkbench.api.base import CohortSource, Identifier
+from linkbench.api.training_data import Photos
+from linkbench.plan.builder import COORDINATES
+from linkbench.registry.registry import registry
 from linkbench.report.cells import Cell
 from linkbench.report.identification import _cmc
 from linkbench.report.ranks import RankFile
 from linkbench.report.svg import Ids
-from linkbench.schema import PAPER
+from linkbench.api.schema import PAPER
 from linkbench.stages import Task, identify
-from linkbench.uses import parse_use
-from linkbench.values import GALLERY, MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, strings
+from linkbench.registry.spec import parse_use
+from linkbench.api.data import (
+    GALLERY,
+    MISSING,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Array,
+    Artefact,
+    Cohort,
+    Genomes,
+    strings,
+)
 
 PEOPLE, SIZE = 5, 24
 

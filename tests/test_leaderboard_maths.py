@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from linkbench import linkage
+from linkbench.metrics import ranking as linkage
 from linkbench.leaderboard import blob, game, photos
 from linkbench.leaderboard.protocol import Data, Metrics, Opponents, Protocol, model_keys
 from linkbench.leaderboard.ranking import pareto

@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from linkbench import linkage
-from linkbench.linkage import Ranks, Scores, bootstrap, count_ranks, expected_success, reciprocal_rank
+from linkbench.metrics import ranking as linkage
+from linkbench.metrics.ranking import Ranks, Scores, bootstrap, count_ranks, expected_success, reciprocal_rank
 
 JITTER = 4e-10
 """Below linkage.TIE: scores that differ by so little are the same."""

@@ -15,8 +15,8 @@ import torch
 from coloured import TOY
 from torch import Tensor, nn
 
-from linkbench import tensorfile
-from linkbench.defenders.budget import project
+from linkbench.store import tensorfile
+from linkbench.harness.budget import project
 from linkbench.errors import InputError, PluginError, WeightsError
 from linkbench.models.folding import fold
 from linkbench.models.module import Module
@@ -26,7 +26,7 @@ from linkbench.models.resnet import ResNet
 from linkbench.models.small_cnn import SmallCNN
 from linkbench.models.vggface16 import VGGFace16
 from linkbench.models.weights import read_foreign, write_safetensors
-from linkbench.schema import PAPER, Schema
+from linkbench.api.schema import PAPER, Schema
 
 TINY = VGGFace16(width=1, hidden=4)
 SMALL = [SmallCNN(width=4), SmallCNN(width=4, shared=True), SmallCNN(width=4, depth=3), ResNet(width=4),

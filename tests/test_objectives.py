@@ -23,7 +23,7 @@ from linkbench.defenders.objectives import (
     rank_table,
 )
 from linkbench.errors import PluginError
-from linkbench.schema import HIRISPLEX, PAPER, Schema
+from linkbench.api.schema import HIRISPLEX, PAPER, Schema
 
 CPU = torch.device("cpu")
 SMALL = Schema({"ear": ("attached", "free"), "height": ("short", "middle", "tall")})

@@ -14,14 +14,14 @@ from standins import random_photos
 from torch import Tensor
 
 from linkbench.defenders import theorem
-from linkbench.defenders.budget import project
+from linkbench.harness.budget import project
 from linkbench.defenders.convolution import Convolution, class_kernels
 from linkbench.defenders.patterns import autoregressive, keys, lsp, mean_shift, one_pixel, rademacher
 from linkbench.defenders.shortcut import Shortcut
 from linkbench.errors import InputError, PluginError
-from linkbench.kinds import Defender
-from linkbench.knowledge import Knowledge, Material
-from linkbench.schema import PAPER, Schema
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, Material
+from linkbench.api.schema import PAPER, Schema
 
 SIZE, COUNT, EPS = 24, 40, 8 / 255
 PATTERNS = ("mean-shift", "rademacher", "lsp", "one-pixel", "autoregressive")

@@ -20,10 +20,10 @@ from linkbench.errors import InputError
 from linkbench.genomes import shipped
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.genomes.thousand_genomes import ThousandGenomes
-from linkbench.schema import PAPER, Schema
+from linkbench.api.schema import PAPER, Schema
 from linkbench.stages.link import split_people
-from linkbench.uses import parse_use
-from linkbench.values import MISSING, TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, Stream, strings
+from linkbench.registry.spec import parse_use
+from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, Stream, strings
 
 GENOMES = PaperTables().build(0)
 

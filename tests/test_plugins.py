@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from conftest import Finished
 
-from linkbench import code
-from linkbench.code import code_digest
+from linkbench.registry import code_digest as code
+from linkbench.registry.code_digest import code_digest
 from linkbench.errors import PluginError
-from linkbench.plugins import API, KINDS, registry
+from linkbench.registry.registry import API, KINDS, registry
 
 REGISTER = """
 from linkbench.hookspecs import hookimpl
@@ -117,8 +117,8 @@ def test_a_missing_entry_point_module_is_named(fake_plugin: Any) -> None:
         ("x = 1", "AttributeError: module 'pkg.plugin' has no attribute 'Good'"),
         ("class Good: ...", "pkg.plugin:Good is not a subclass of linkbench.Attacker"),
         ("Good = 3", "is not a subclass of linkbench.Attacker"),
-        ("from linkbench.kinds import Defender\nclass Good(Defender): ...", "is not a subclass of linkbench.Attacker"),
-        ("from linkbench.kinds import Attacker\nclass Good(Attacker):\n    x: object()", "cannot be imported"),
+        ("from linkbench.api.base import Defender\nclass Good(Defender): ...", "is not a subclass of linkbench.Attacker"),
+        ("from linkbench.api.base import Attacker\nclass Good(Attacker):\n    x: object()", "cannot be imported"),
     ],
 )  # fmt: skip
 def test_a_plugin_that_cannot_be_loaded_says_why(fake_plugin: Any, plugin: str | None, says: str) -> None:
@@ -213,7 +213,7 @@ def test_code_digest_of_what_has_no_source() -> None:
 
 
 def test_an_edited_plugin_is_another_plugin(fake_plugin: Any) -> None:
-    from linkbench.uses import parse_use
+    from linkbench.registry.spec import parse_use
 
     def identity(text: str) -> Any:
         fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": "from pkg import helper\n" + GOOD, "helper.py": text})
@@ -228,7 +228,7 @@ def test_an_edited_plugin_is_another_plugin(fake_plugin: Any) -> None:
 def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
     fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = "from linkbench.defenders.wrapped import WrappedAttack\nfrom json import dumps\n"
+    plugin = "from linkbench.adapters.classifier_attack import WrappedAttack\nfrom json import dumps\n"
     fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": plugin})
     before = code_digest("pkg.plugin")
     real = code._source
@@ -237,7 +237,7 @@ def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
         source = real(module)
         return source and source._replace(content=source.content + b"#" * (module == changed))
 
-    for changed, same in (("linkbench.defenders.wrapped", False), ("linkbench.fields", False), ("json", True)):
+    for changed, same in (("linkbench.adapters.classifier_attack", False), ("linkbench.api.fields", False), ("json", True)):
         with monkeypatch.context() as patch:
             patch.setattr(code, "_source", edited)
             code.code_digest.cache_clear()
@@ -247,8 +247,8 @@ def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
 def test_the_version_of_a_library_behind_a_plugin_is_in_its_key(
     fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from linkbench import uses
-    from linkbench.uses import parse_use
+    from linkbench.registry import spec as uses
+    from linkbench.registry.spec import parse_use
 
     text = GOOD.replace(
         "    weight", "    libraries: ClassVar[tuple[str, ...]] = ('numpy', 'not-installed')\n    weight"
@@ -271,7 +271,7 @@ def test_stages_know_their_own_code() -> None:
     source = code._source("linkbench.stages.link")
     assert source is not None
     names = code._imports(source)
-    assert {"linkbench.linkage", "linkbench.stages.matching"} <= set(names)
+    assert {"linkbench.metrics.ranking", "linkbench.stages.matching"} <= set(names)
     assert not any(name.startswith("linkbench.cli") for name in names)
 
 

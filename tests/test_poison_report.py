@@ -11,8 +11,8 @@ from test_report import EVIL, Page, checked, run_of
 
 from linkbench.report import later, page, poisons, training
 from linkbench.report.cells import pooled, read_cells, roles
-from linkbench.results import Results
-from linkbench.rows import Row
+from linkbench.results.folder import Results
+from linkbench.results.table import Row
 
 SUCCESS = {("none", "standard"): 0.3, ("none", "best-of"): 0.29, ("signs", "standard"): 0.11, ("signs", "best-of"): 0.2}
 """success@1 at n = 50 by poison and model; accuracy of sex is .5 more."""

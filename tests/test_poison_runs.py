@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from linkbench import tensorfile
-from linkbench.results import read
-from linkbench.values import TRAIN
+from linkbench.store import tensorfile
+from linkbench.results.folder import read
+from linkbench.api.data import TRAIN
 
 SCENARIO = """\
 linkbench: 1

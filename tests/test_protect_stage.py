@@ -13,17 +13,17 @@ from standins import knowledge as told
 from standins import predictor, random_log_p, random_photos
 from torch import Tensor
 
-from linkbench import tensorfile
+from linkbench.store import tensorfile
 from linkbench.channels.float import Float
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.noise import Noise
 from linkbench.errors import InputError, PluginError
-from linkbench.fields import Epsilon
-from linkbench.kinds import Channel, Defender
-from linkbench.knowledge import Knowledge
-from linkbench.schema import PAPER
+from linkbench.api.fields import Epsilon
+from linkbench.api.base import Channel, Defender
+from linkbench.api.knowledge import Knowledge
+from linkbench.api.schema import PAPER
 from linkbench.stages import Task, protect
-from linkbench.values import TEST, TRAIN, Artefact, Cohort, Genomes, strings
+from linkbench.api.data import TEST, TRAIN, Artefact, Cohort, Genomes, strings
 
 PEOPLE, SIZE = 90, 24
 NETWORK = predictor()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from linkbench.quality import PSNR_CAP, l2, linf, psnr, ssim
+from linkbench.metrics.image_quality import PSNR_CAP, l2, linf, psnr, ssim
 
 
 def photos(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.errors import InputError, PluginError
-from linkbench.kinds import Defender
-from linkbench.knowledge import Knowledge, Material
-from linkbench.models.classroom import Classroom, seeded
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, Material
+from linkbench.api.training_data import Classroom
+from linkbench.models.seeding import seeded
 from linkbench.models.small_cnn import SmallCNN
 from linkbench.models.training import Plan, fit
-from linkbench.plugins import Registration, registry
+from linkbench.registry.registry import Registration, registry
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.adversarial import Adversarial
 from linkbench.recipes.standard import Standard

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkbench import tensorfile
+from linkbench.store import tensorfile
 from linkbench.report import chart, flags_text, marks, numbers, page, png, scale, terminal
 from linkbench.report.cells import nearest, pooled, read_cells, short
-from linkbench.results import Results
-from linkbench.rows import Row
-from linkbench.values import Array, Artefact, Stream
+from linkbench.results.folder import Results
+from linkbench.results.table import Row
+from linkbench.api.data import Array, Artefact, Stream
 
 EVIL = "<script>alert(1)</script>\"'&</title></svg>{{ 7*7 }}[bold]\x1b[31m\u202e"
 VOID = {"meta", "wbr", "link", "input", "img", "br"}
@@ -325,7 +325,7 @@ def test_a_big_run_stays_small(tmp_path: Path) -> None:
 
 
 def test_every_flag_of_the_harness_is_explained() -> None:
-    from linkbench.stages import flags
+    from linkbench.results import flags
 
     named = re.findall(r"^([a-z]+(?:-[a-z]+)+) {2,}", flags.__doc__ or "", flags=re.MULTILINE)
     assert len(named) >= 7

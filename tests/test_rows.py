@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkbench.rows import COLUMNS, Row, from_csv, to_csv
+from linkbench.results.table import COLUMNS, Row, from_csv, to_csv
 
 NUMBER = st.floats(allow_nan=False)
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1)

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from linkbench.errors import ScenarioError
-from linkbench.plan import make_plan
-from linkbench.scenario import Measure, Scenario, load_scenario
-from linkbench.scenario_schema import json_schema
-from linkbench.yamlfile import MAX_BYTES, parse_yaml
+from linkbench.plan.make import make_plan
+from linkbench.metrics.settings import Measure
+from linkbench.scenario.file import Scenario
+from linkbench.scenario.load import load_scenario
+from linkbench.scenario.json_schema import json_schema
+from linkbench.scenario.yaml import MAX_BYTES, parse_yaml
 
 HEAD = "linkbench: 1\nname: a\ngenomes: paper-tables\ncohort: paper-tables\n"
 """Four lines that are a whole scenario."""
@@ -129,7 +131,7 @@ def test_sizes(sizes: str, expected: list[int]) -> None:
     ],
 )  # fmt: skip
 def test_epsilon_is_a_number_or_a_fraction_of_pixels(fake_plugin: Any, value: str, expected: float) -> None:
-    from linkbench.uses import parse_use
+    from linkbench.registry.spec import parse_use
 
     fake_plugin("eps", {"__init__.py": EPSILON, "plugin.py": EPSILON_PLUGIN})
     entry = parse_yaml("x", f"{{use: eps, epsilon: {value}}}").data

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from linkbench.errors import StoreError
-from linkbench.folders import default_path
-from linkbench.store import Entry, Store, canonical, digest_of
-from linkbench.values import Artefact
+from linkbench.store.location import default_path
+from linkbench.store.store import Entry, Store, canonical, digest_of
+from linkbench.api.data import Artefact
 
 KEY: dict[str, Any] = {"key": 1, "stage": "rank", "seed": 0, "inputs": {"a": "x"}, "settings": {"k": [1, 2], "e": 0.1}}
 
@@ -166,7 +166,7 @@ def test_writers_of_one_key_at_once_leave_one_whole_entry(tmp_path: Path) -> Non
 
 
 def test_a_stage_that_fails_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
-    from linkbench.values import Stream
+    from linkbench.api.data import Stream
 
     def blocks() -> Any:
         yield np.zeros((1, 4), np.uint8)

@@ -16,8 +16,8 @@ from linkbench.genomes.paper_tables import PaperTables
 from linkbench.genomes.simulated import Simulated
 from linkbench.genomes.table import Table
 from linkbench.genomes.thousand_genomes import ThousandGenomes
-from linkbench.schema import HIRISPLEX, PAPER, Schema
-from linkbench.values import TEST, Genomes, check_cohort, most_likely, strings
+from linkbench.api.schema import HIRISPLEX, PAPER, Schema
+from linkbench.api.data import TEST, Genomes, check_cohort, most_likely, strings
 
 MODEL = hirisplex.model()
 SNPS = ",".join(MODEL.snps)

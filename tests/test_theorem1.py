@@ -14,12 +14,13 @@ from linkbench.defenders import theorem
 from linkbench.defenders.patterns import rademacher
 from linkbench.defenders.shortcut import Shortcut
 from linkbench.errors import InputError
-from linkbench.scenario import Measure
-from linkbench.schema import PAPER, Schema
-from linkbench.stages import Task, metrics
+from linkbench.metrics.settings import Measure
+from linkbench.api.schema import PAPER, Schema
+from linkbench.stages import Task
+from linkbench.metrics import rows as metrics
 from linkbench.stages import rule as stage
-from linkbench.uses import Use
-from linkbench.values import TEST, TRAIN, Artefact, Cohort, strings
+from linkbench.registry.spec import Use
+from linkbench.api.data import TEST, TRAIN, Artefact, Cohort, strings
 
 SEX = Schema({"sex": PAPER["sex"]})
 

@@ -14,15 +14,16 @@ from torch import nn
 
 from linkbench.errors import InputError, WeightsError
 from linkbench.models.augment import augment
-from linkbench.models.classroom import Photos, seeded
+from linkbench.api.training_data import Photos
+from linkbench.models.seeding import seeded
 from linkbench.models.losses import Losses
 from linkbench.models.networks import VGG16
 from linkbench.models.predictor import WEIGHTS, load_predictor
 from linkbench.models.small_cnn import SmallCNN
 from linkbench.models.training import Plan, examine, fit, suited_rate
-from linkbench.progress import listening
+from linkbench.api.progress import listening
 from linkbench.stages.train import predict, train
-from linkbench.values import TEST, VALIDATION, Artefact, Cohort
+from linkbench.api.data import TEST, VALIDATION, Artefact, Cohort
 
 NET = {"use": "small-cnn", "width": 4, "depth": 3}
 QUICK = Plan(epochs=6, learning_rate=0.01, patience=4)

@@ -16,8 +16,8 @@ from linkbench.defenders.noise import Noise
 from linkbench.defenders.targeted_poison import TargetedPoison
 from linkbench.defenders.unlearnable import Unlearnable
 from linkbench.errors import PluginError
-from linkbench.knowledge import Knowledge, Material
-from linkbench.schema import Schema
+from linkbench.api.knowledge import Knowledge, Material
+from linkbench.api.schema import Schema
 
 SCHEMA = Schema({"shade": ("a", "b"), "stripe": ("x", "y", "z")})
 COUNT, SIZE = 144, 24

@@ -46,7 +46,7 @@ WEB = {
     "PDarkSkin": "skin:dark",
     "PDarktoBlackSkin": "skin:dark-to-black",
 }
-PAPER = {  # in the order of linkbench.schema.PAPER; the release orders skin, hair, eye, sex
+PAPER = {  # in the order of linkbench.api.schema.PAPER; the release orders skin, hair, eye, sex
     "F": "sex:female",
     "M": "sex:male",
     "Black": "hair:black",
@@ -104,7 +104,7 @@ def build_people(source: Path, data: Path, snps: list[dict[str, str]]) -> None:
 
 
 def build_paper(source: Path, data: Path) -> None:
-    """The paper's tables, numbers as published, columns in the order of linkbench.schema.PAPER."""
+    """The paper's tables, numbers as published, columns in the order of linkbench.api.schema.PAPER."""
     for setting, name in (("realistic", "real"), ("ideal", "ideal")):
         table = read(source / f"synthetic_{name}_P_genomes.csv")
         rows = [[row["ID"], *(row[column] for column in PAPER)] for row in table]

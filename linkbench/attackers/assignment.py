@@ -8,7 +8,7 @@ import numpy as np
 
 from linkbench.attackers.predicted import Predicted
 from linkbench.errors import MissingExtraError
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 
 class Assignment(Predicted):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from linkbench.attackers.bayes import normalised
-from linkbench.kinds import Attacker
-from linkbench.values import MISSING, Array, Evidence, Genomes, one_hot
+from linkbench.api.base import Attacker
+from linkbench.api.data import MISSING, Array, Evidence, Genomes, one_hot
 
 
 class Calibrated(Attacker):

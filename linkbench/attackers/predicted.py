@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.fields import PhenotypeNames
-from linkbench.kinds import Attacker
-from linkbench.values import MISSING, Array, Evidence, Genomes, one_hot
+from linkbench.api.fields import PhenotypeNames
+from linkbench.api.base import Attacker
+from linkbench.api.data import MISSING, Array, Evidence, Genomes, one_hot
 
 
 def summed_log_probability(variants: Array, genomes: Genomes) -> Array:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from linkbench.kinds import Attacker
-from linkbench.values import Array, Evidence, Genomes
+from linkbench.api.base import Attacker
+from linkbench.api.data import Array, Evidence, Genomes
 
 
 class Random(Attacker):

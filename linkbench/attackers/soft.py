@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from linkbench.attackers.bayes import normalised, variant_counts
-from linkbench.kinds import Attacker
-from linkbench.values import Array, Evidence, Genomes
+from linkbench.api.base import Attacker
+from linkbench.api.data import Array, Evidence, Genomes
 
 _TINY = 1e-300
 """Keeps the logarithm finite where published hard predictions exclude every variant that a genome allows."""

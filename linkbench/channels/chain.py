@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linkbench.channels.float import Float
-from linkbench.fields import ChannelUses, nested
-from linkbench.kinds import Channel
+from linkbench.api.fields import ChannelUses, nested
+from linkbench.api.base import Channel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class Chain(Channel):
 
     def links(self) -> list[Channel]:
         """The channels in order."""
-        from linkbench.uses import nested_plugin
+        from linkbench.registry.spec import nested_plugin
 
         return [nested_plugin(value, "channel") for value in self.channels]
 

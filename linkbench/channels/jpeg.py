@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from linkbench.errors import MissingExtraError
-from linkbench.kinds import Channel
+from linkbench.api.base import Channel
 
 if TYPE_CHECKING:
     from torch import Tensor

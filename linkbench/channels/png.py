@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkbench.kinds import Channel
+from linkbench.api.base import Channel
 
 if TYPE_CHECKING:
     from torch import Tensor

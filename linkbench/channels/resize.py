@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from linkbench.kinds import Channel
+from linkbench.api.base import Channel
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -36,7 +36,7 @@ def command(
     A plugin is tried on made-up photos, genomes and networks, in seconds. The exit status is 1 if a check fails. A
     check that does not apply is skipped, and says why.
     """
-    from linkbench.plugins import KINDS
+    from linkbench.registry.registry import KINDS
     from linkbench.testing import examine
 
     if kind is not None and kind not in KINDS:
@@ -64,7 +64,7 @@ def command(
 def _chosen(names: tuple[str, ...], everything: bool, kind: str | None) -> list[tuple[str, str]]:
     """Kind and name of the plugins that are meant. Raises PluginError for a name that no kind has."""
     from linkbench.errors import PluginError
-    from linkbench.plugins import registry
+    from linkbench.registry.registry import registry
 
     if everything == bool(names):
         raise click.UsageError("give the names of plugins, or --all")
@@ -100,8 +100,8 @@ def _refuse_wrong(kind: str, name: str, params: dict[str, Any]) -> None:
     from pydantic import ValidationError
 
     from linkbench.errors import InputError, PluginError
-    from linkbench.plugins import registry
-    from linkbench.uses import explain
+    from linkbench.registry.registry import registry
+    from linkbench.registry.spec import explain
 
     with contextlib.suppress(PluginError):  # one that cannot be imported fails its checks
         cls = registry().load(kind, name)

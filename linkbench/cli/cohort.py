@@ -11,7 +11,7 @@ import click
 from linkbench.cli.options import examples
 
 if TYPE_CHECKING:
-    from linkbench.values import Array, Cohort
+    from linkbench.api.data import Array, Cohort
 
 GAP = 2
 """White pixels between photos."""
@@ -46,11 +46,11 @@ def show(
     seed: int,
 ) -> None:
     """Write the first photos of a cohort as one picture; a row for each person who has several."""
-    from linkbench import seeds
+    from linkbench.api import seeds
     from linkbench.cli.options import parse_params
     from linkbench.errors import InputError, MissingExtraError
-    from linkbench.results import replacing
-    from linkbench.values import check_cohort, check_genomes
+    from linkbench.results.folder import replacing
+    from linkbench.api.data import check_cohort, check_genomes
 
     use = parse_params("cohort", name, overrides)
     source = use.plugin()
@@ -79,7 +79,7 @@ def first_photos(cohort: Cohort, count: int) -> Array:
     """uint8 [n, 3, h, w], the first photos; of a stream no more is made than is needed."""
     import numpy as np
 
-    from linkbench.values import Stream
+    from linkbench.api.data import Stream
 
     if not isinstance(cohort.photos, Stream):
         assert cohort.photos is not None

@@ -30,10 +30,10 @@ def export(name: str, out: Path, overrides: tuple[str, ...], seed: int) -> None:
 
     import numpy as np
 
-    from linkbench import seeds
+    from linkbench.api import seeds
     from linkbench.cli.options import parse_params
-    from linkbench.results import check_folder, replacing
-    from linkbench.values import check_genomes
+    from linkbench.results.folder import check_folder, replacing
+    from linkbench.api.data import check_genomes
 
     use = parse_params("genomes", name, overrides)
     check_folder(out.parent)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from linkbench.uses import Use
+    from linkbench.registry.spec import Use
 
 scenario_file = click.argument("scenario", type=click.Path(path_type=Path), metavar="SCENARIO.yaml")
 overrides = click.option(
@@ -46,8 +46,8 @@ def parse_params(kind: str, name: str, overrides: tuple[str, ...], option: str =
     Raises click.BadParameter, ScenarioError (no YAML) and InputError (unknown plugin or parameter, a list).
     """
     from linkbench.errors import InputError
-    from linkbench.uses import parse_use
-    from linkbench.yamlfile import location_name
+    from linkbench.registry.spec import parse_use
+    from linkbench.scenario.yaml import location_name
 
     uses, wrong = parse_use(kind, {"use": name, **read_params(overrides, option)}, ())
     if wrong:
@@ -59,7 +59,7 @@ def parse_params(kind: str, name: str, overrides: tuple[str, ...], option: str =
 
 def read_params(overrides: tuple[str, ...], option: str = "--set") -> dict[str, Any]:
     """The parameters KEY=VALUE given on the command line, not checked; raises click.BadParameter and ScenarioError."""
-    from linkbench.yamlfile import parse_yaml
+    from linkbench.scenario.yaml import parse_yaml
 
     params: dict[str, Any] = {}
     for text in overrides:

@@ -20,8 +20,8 @@ from linkbench.cli.options import examples
 @click.option("--kind", help="Only plugins of one kind, e.g. defender, with their parameters.")
 def command(as_json: bool, kind: str | None) -> None:
     """List installed plugins; of one kind, with their parameters."""
-    from linkbench.catalogue import describe
-    from linkbench.plugins import KINDS, registry
+    from linkbench.registry.catalogue import describe
+    from linkbench.registry.registry import KINDS, registry
 
     if kind is not None and kind not in KINDS:
         raise click.BadParameter(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}", param_hint="--kind")

@@ -15,7 +15,7 @@ from linkbench.cli.options import examples
 @click.option("--rebuild", is_flag=True, help="Write report.html again from the stored numbers.")
 def command(folder: Path, rebuild: bool) -> None:
     """Show the tables of a finished run again."""
-    from linkbench import results as files
+    from linkbench.results import folder as files
     from linkbench.report import page, terminal
 
     results = files.read(folder)

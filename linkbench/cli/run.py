@@ -12,9 +12,9 @@ import click
 from linkbench.cli.options import check_device, check_torch, examples, overrides, scenario_file, store_path
 
 if TYPE_CHECKING:
-    from linkbench.plan import Plan
-    from linkbench.results import Results
-    from linkbench.run import Run
+    from linkbench.plan.builder import Plan
+    from linkbench.results.folder import Results
+    from linkbench.execution.run import Run
 
 
 GIVEN_UP = "LINKBENCH_GIVEN_UP"
@@ -54,11 +54,11 @@ def command(
     """
     from linkbench.cli.watch import watcher
     from linkbench.errors import InputError
-    from linkbench.folders import default_path
-    from linkbench.plan import make_plan
-    from linkbench.run import Run
-    from linkbench.scenario import load_scenario
-    from linkbench.store import Store
+    from linkbench.store.location import default_path
+    from linkbench.plan.make import make_plan
+    from linkbench.execution.run import Run
+    from linkbench.scenario.load import load_scenario
+    from linkbench.store.store import Store
 
     check_device(device)
     parsed = load_scenario(scenario, overrides)
@@ -73,7 +73,7 @@ def command(
         _show_plan(plan, run)
         return 0
 
-    from linkbench import results as files
+    from linkbench.results import folder as files
     from linkbench.report import terminal
 
     folder = out or Path("results") / parsed.name
@@ -113,7 +113,7 @@ def _page(results: Results, folder: Path) -> str:
 
 
 def _show_plan(plan: Plan, run: Run) -> None:
-    from linkbench.run import step_label
+    from linkbench.execution.run import step_label
 
     states = {True: "cached", False: "to compute", None: "to compute after its inputs"}
     found = run.look_up()

@@ -13,6 +13,6 @@ from linkbench.cli.options import examples
 @click.command("schema")
 def command() -> None:
     """Print the JSON Schema of scenario files, for completion and checks in editors."""
-    from linkbench.scenario_schema import json_schema
+    from linkbench.scenario.json_schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

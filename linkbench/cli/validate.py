@@ -15,8 +15,8 @@ from linkbench.cli.options import examples, overrides, scenario_file
 @overrides
 def command(scenario: Path, overrides: tuple[str, ...]) -> None:
     """Check a scenario file without running it."""
-    from linkbench.plan import make_plan
-    from linkbench.scenario import load_scenario
+    from linkbench.plan.make import make_plan
+    from linkbench.scenario.load import load_scenario
 
     plan = make_plan(load_scenario(scenario, overrides))
     click.echo(f"{scenario}: good. {len(plan.cells)} cells, {len(plan.steps)} stages.")

@@ -37,8 +37,8 @@ def import_(source: Path, architecture: str, out: Path, channels: str | None) ->
     """
     from linkbench.errors import WeightsError
     from linkbench.models.weights import check_finite, read_foreign, write_safetensors
-    from linkbench.plugins import registry
-    from linkbench.results import replacing
+    from linkbench.registry.registry import registry
+    from linkbench.results.folder import replacing
 
     if out.suffix != ".safetensors":
         raise click.BadParameter("the name must end in .safetensors", param_hint="--out")
@@ -66,7 +66,7 @@ def import_(source: Path, architecture: str, out: Path, channels: str | None) ->
 
 def _imports(name: str) -> bool:
     from linkbench.errors import PluginError
-    from linkbench.plugins import registry
+    from linkbench.registry.registry import registry
 
     try:
         return hasattr(registry().load("architecture", name), "import_weights")

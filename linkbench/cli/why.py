@@ -36,7 +36,7 @@ def command(cell: str, results: Path) -> None:
 
     CELL is the id in the last column of results.csv; its first letters are enough.
     """
-    from linkbench import results as files
+    from linkbench.results import folder as files
     from linkbench.errors import InputError
 
     folders = (

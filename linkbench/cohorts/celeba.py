@@ -14,11 +14,11 @@ from linkbench.cohorts.images import check_photo, photo_stream
 from linkbench.cohorts.pairing import draw_genomes, labels_of_people, need_genomes, need_paper_schema
 from linkbench.cohorts.paper_tables import published_labels
 from linkbench.errors import InputError
-from linkbench.fields import InputPath
+from linkbench.api.fields import InputPath
 from linkbench.genomes import shipped
-from linkbench.kinds import CohortSource
-from linkbench.schema import PAPER
-from linkbench.values import MISSING, TRAIN, Array, Cohort, Genomes, check_cohort, strings
+from linkbench.api.base import CohortSource
+from linkbench.api.schema import PAPER
+from linkbench.api.data import MISSING, TRAIN, Array, Cohort, Genomes, check_cohort, strings
 
 ATTRIBUTES = "list_attr_celeba.txt"
 IDENTITIES = "identity_CelebA.txt"

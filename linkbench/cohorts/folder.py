@@ -11,11 +11,22 @@ from pydantic import Field
 from linkbench.cohorts.images import check_photo, photo_stream
 from linkbench.cohorts.pairing import draw_genomes, labels_of_people, need_genomes
 from linkbench.errors import InputError
-from linkbench.fields import Fraction01, InputPath
+from linkbench.api.fields import Fraction01, InputPath
 from linkbench.genomes.table_files import fault, nearest, open_rows
-from linkbench.kinds import CohortSource
-from linkbench.schema import HIRISPLEX, PAPER
-from linkbench.values import GALLERY, MISSING, TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, check_cohort, strings
+from linkbench.api.base import CohortSource
+from linkbench.api.schema import HIRISPLEX, PAPER
+from linkbench.api.data import (
+    GALLERY,
+    MISSING,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Array,
+    Cohort,
+    Genomes,
+    check_cohort,
+    strings,
+)
 
 SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 """The column `split` where photos are linked to genomes."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from linkbench.errors import InputError, MissingExtraError
-from linkbench.values import Array, Stream
+from linkbench.api.data import Array, Stream
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,7 +61,7 @@ def photo_stream(paths: Sequence[Path], size: int, crop: float = 1.0, centre: tu
 def _blocks(paths: Sequence[Path], size: int, crop: float, centre: tuple[float, float]) -> Iterator[Array]:
     from concurrent.futures import ThreadPoolExecutor
 
-    from linkbench.progress import advance
+    from linkbench.api.progress import advance
 
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(paths), BLOCK):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from linkbench.errors import InputError
-from linkbench.schema import PAPER
-from linkbench.seeds import generator
-from linkbench.values import MISSING, Array, Genomes
+from linkbench.api.schema import PAPER
+from linkbench.api.seeds import generator
+from linkbench.api.data import MISSING, Array, Genomes
 
 
 def need_paper_schema(genomes: Genomes, cohort: str) -> None:
-    """Raise InputError unless the genomes have the phenotypes of linkbench.schema.PAPER."""
+    """Raise InputError unless the genomes have the phenotypes of linkbench.api.schema.PAPER."""
     if genomes.schema != PAPER:
         raise InputError(
             f"cohort '{cohort}' has the phenotypes {PAPER!r}, but the genomes have {genomes.schema!r}. "

@@ -12,11 +12,11 @@ from linkbench.cohorts.images import check_photo, photo_stream
 from linkbench.cohorts.pairing import rows_of
 from linkbench.cohorts.paper_tables import published_labels
 from linkbench.errors import InputError
-from linkbench.fields import InputPath
+from linkbench.api.fields import InputPath
 from linkbench.genomes import shipped
-from linkbench.kinds import CohortSource
-from linkbench.schema import PAPER
-from linkbench.values import TRAIN, Cohort, Genomes, check_cohort, strings
+from linkbench.api.base import CohortSource
+from linkbench.api.schema import PAPER
+from linkbench.api.data import TRAIN, Cohort, Genomes, check_cohort, strings
 
 FOLDER = "synthetic_images"
 

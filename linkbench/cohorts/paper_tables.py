@@ -8,13 +8,13 @@ import numpy as np
 
 from linkbench.errors import InputError
 from linkbench.genomes import shipped
-from linkbench.kinds import CohortSource
-from linkbench.schema import PAPER
-from linkbench.values import TEST, Array, Cohort, Genomes, check_cohort, one_hot, strings
+from linkbench.api.base import CohortSource
+from linkbench.api.schema import PAPER
+from linkbench.api.data import TEST, Array, Cohort, Genomes, check_cohort, one_hot, strings
 
 
 def published_labels() -> tuple[Array, Array]:
-    """True and predicted variants, int64 [456, 4] each, in the order of linkbench.schema.PAPER."""
+    """True and predicted variants, int64 [456, 4] each, in the order of linkbench.api.schema.PAPER."""
     people = shipped.rows("paper_labels.csv")
     labels, predicted = (
         np.array([[PAPER[name].index(row[prefix + name]) for name in PAPER] for row in people], dtype=np.int64)

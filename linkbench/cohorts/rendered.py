@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 
 from linkbench.cohorts.pairing import need_genomes, need_paper_schema
 from linkbench.cohorts.sampled import draw
-from linkbench.fields import Fraction01
-from linkbench.kinds import CohortSource
-from linkbench.schema import PAPER
-from linkbench.seeds import derive, generator
-from linkbench.values import TRAIN, Array, Cohort, Genomes, Stream, check_cohort, strings
+from linkbench.api.fields import Fraction01
+from linkbench.api.base import CohortSource
+from linkbench.api.schema import PAPER
+from linkbench.api.seeds import derive, generator
+from linkbench.api.data import TRAIN, Array, Cohort, Genomes, Stream, check_cohort, strings
 
 _BLOCK = 64  # photos handed over at a time
 
@@ -78,7 +78,7 @@ class Rendered(CohortSource):
         import torch
 
         from linkbench.cohorts.faces import Confounders, render_batches
-        from linkbench.progress import advance
+        from linkbench.api.progress import advance
 
         names: tuple[str, ...] = Confounders._fields
         hidden = Confounders(**{name: getattr(self, name) for name in names})

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from linkbench.kinds import Defender
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge
+    from linkbench.api.knowledge import Knowledge
 
 REACH = 4
 """The kernel ends after this many sigma: what is cut off weighs less than 1e-4."""

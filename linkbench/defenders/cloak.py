@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench import seeds
-from linkbench.defenders.features import Features, deep_features, distance, dssim, need_predictor
+from linkbench.api import seeds
+from linkbench.models.features import Features, deep_features, distance, need_predictor
+from linkbench.metrics.image_quality import dssim
 from linkbench.errors import PluginError
-from linkbench.knowledge import Knowledge, Material
+from linkbench.api.knowledge import Knowledge, Material
 
 BATCH = 64
 """Photos whose features are computed at a time."""

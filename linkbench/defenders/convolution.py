@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from linkbench.fields import PhenotypeName
-from linkbench.kinds import Defender
+from linkbench.api.fields import PhenotypeName
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge, Material
-    from linkbench.values import Array
+    from linkbench.api.knowledge import Knowledge, Material
+    from linkbench.api.data import Array
 
 
 def class_kernels(classes: int, strength: float, seed: int) -> Array:
     """float32 [classes, 3, 3] of sum 1: one tap (drawn per class) 1, the others U(0, strength), normalised."""
     import numpy as np
 
-    from linkbench import seeds
+    from linkbench.api import seeds
 
     random = seeds.generator(seed, "convolution")
     kernels = random.uniform(0, strength, (classes, 9))

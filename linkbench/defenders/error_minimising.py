@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench import seeds
+from linkbench.api import seeds
 from linkbench.errors import PluginError
-from linkbench.knowledge import Knowledge, Material
+from linkbench.api.knowledge import Knowledge, Material
 from linkbench.models.augment import augment
-from linkbench.models.classroom import seeded
+from linkbench.models.seeding import seeded
 from linkbench.models.losses import Losses
 from linkbench.models.predictor import frozen, mixed_precision, parts_of
-from linkbench.progress import advance
-from linkbench.values import MISSING, Array
+from linkbench.api.progress import advance
+from linkbench.api.data import MISSING, Array
 
 BATCH = 64
 """Photos of a step; of a training step a quarter of all, if that is less."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from linkbench.fields import Epsilon
-from linkbench.kinds import Defender
+from linkbench.api.fields import Epsilon
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge, Material
+    from linkbench.api.knowledge import Knowledge, Material
 
 MODES = {"low": (0.004, 40), "mid": (0.012, 75), "high": (0.017, 150)}
 """Largest DSSIM, gradient steps."""
@@ -23,7 +23,7 @@ class Fawkes(Defender):
     """Move deep features toward a dissimilar person within a perceptual budget. Shan et al. 2020.
 
     The budget is on DSSIM = (1 - SSIM) / 2, photo by photo, and is kept exactly before publication; epsilon bounds each
-    pixel besides. The features are those of linkbench.defenders.features. The target is the most distant of
+    pixel besides. The features are those of linkbench.models.features. The target is the most distant of
     `candidates` people of the photos that the defender has studied: one for all photos of a person among them, one for
     each photo of anybody else. One method throughout: the target of the paper, the optimisation of its program.
     """

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from linkbench.fields import Epsilon
-from linkbench.kinds import Defender
+from linkbench.api.fields import Epsilon
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge
+    from linkbench.api.knowledge import Knowledge
 
 
 class JointPGD(Defender):

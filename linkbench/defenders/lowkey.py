@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from linkbench.fields import Epsilon
-from linkbench.kinds import Defender
+from linkbench.api.fields import Epsilon
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge
+    from linkbench.api.knowledge import Knowledge
 
 
 class LowKey(Defender):
@@ -47,7 +47,9 @@ class LowKey(Defender):
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         import torch
 
-        from linkbench.defenders.features import deep_features, dssim, need_predictor, smoothed
+        from linkbench.models.features import deep_features, need_predictor
+        from linkbench.metrics.image_quality import dssim
+        from linkbench.defenders.blur import smoothed
 
         features = deep_features(need_predictor(knowledge.predictor, "lowkey"))
         if self.epsilon == 0 or not len(photos):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkbench.kinds import Defender
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge
+    from linkbench.api.knowledge import Knowledge
 
 
 class Nothing(Defender):

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from linkbench.errors import PluginError
-from linkbench.schema import Schema
+from linkbench.api.schema import Schema
 
 TIE = 1e-9
-"""Scores closer than this are the same score, as in linkbench.linkage."""
+"""Scores closer than this are the same score, as in linkbench.metrics.ranking."""
 
 MOST_COMBINATIONS = 1 << 16
 """Schemas with more combinations of variants are refused by the rank objective: it looks at each of them."""

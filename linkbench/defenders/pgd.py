@@ -16,7 +16,7 @@ from torch import Tensor
 
 from linkbench.defenders.objectives import Objective
 from linkbench.errors import PluginError
-from linkbench.knowledge import Knowledge
+from linkbench.api.knowledge import Knowledge
 
 Predictor = Callable[[Tensor], Tensor]
 Optimiser = Literal["sign", "adam"]

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from linkbench.fields import PhenotypeName, Radius
-from linkbench.kinds import Defender
+from linkbench.api.fields import PhenotypeName, Radius
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge, Material
-    from linkbench.values import Array
+    from linkbench.api.knowledge import Knowledge, Material
+    from linkbench.api.data import Array
 
 TOGETHER = 256
 """Photos looked at together by the patterns that are made for the photos."""
@@ -58,7 +58,7 @@ class Shortcut(Defender):
         import numpy as np
         import torch
 
-        from linkbench import seeds
+        from linkbench.api import seeds
         from linkbench.defenders.patterns import autoregressive, lsp, mean_shift, rademacher
         from linkbench.defenders.patterns.keys import class_count, class_numbers, need_two_classes
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linkbench import seeds
+from linkbench.api import seeds
 from linkbench.errors import InputError
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 GREY = 0.5
 """The middle of the pixel range, where the rules put zero."""

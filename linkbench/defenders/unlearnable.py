@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from linkbench.fields import Epsilon, Fraction01, PhenotypeName
-from linkbench.kinds import Defender
+from linkbench.api.fields import Epsilon, Fraction01, PhenotypeName
+from linkbench.api.base import Defender
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge, Material
+    from linkbench.api.knowledge import Knowledge, Material
 
 DEFAULTS = {"sample": (20, 0.01), "class": (1, 0.1)}
 """Noise steps in a round, training error at which to stop (Huang et al. 2021)."""

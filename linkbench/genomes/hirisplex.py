@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from linkbench.genomes import shipped
-from linkbench.schema import PAPER, SCHEMAS, Schema
-from linkbench.values import Array
+from linkbench.api.schema import PAPER, SCHEMAS, Schema
+from linkbench.api.data import Array
 
 SchemaName = Literal["paper", "hirisplex"]
 SuperPopulation = Literal["AFR", "AMR", "EAS", "EUR", "SAS"]

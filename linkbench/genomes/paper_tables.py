@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from linkbench.genomes import shipped
-from linkbench.kinds import GenomeSource
-from linkbench.schema import PAPER
-from linkbench.values import Genomes, strings
+from linkbench.api.base import GenomeSource
+from linkbench.api.schema import PAPER
+from linkbench.api.data import Genomes, strings
 
 
 class PaperTables(GenomeSource):

@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from linkbench.fields import InputPath
+from linkbench.api.fields import InputPath
 from linkbench.genomes import hirisplex
 from linkbench.genomes.table_files import fault, nearest, open_rows
-from linkbench.kinds import GenomeSource
-from linkbench.schema import SCHEMAS, Schema
-from linkbench.values import Array, Genomes, check_genomes, strings
+from linkbench.api.base import GenomeSource
+from linkbench.api.schema import SCHEMAS, Schema
+from linkbench.api.data import Array, Genomes, check_genomes, strings
 
 _DOSAGES = {"0": 0.0, "1": 1.0, "2": 2.0, "0.0": 0.0, "1.0": 1.0, "2.0": 2.0, "": np.nan, "NA": np.nan}
 

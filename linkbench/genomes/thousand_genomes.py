@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from linkbench.genomes import hirisplex, shipped
-from linkbench.kinds import GenomeSource
-from linkbench.schema import SCHEMAS, Schema
-from linkbench.values import Genomes, strings
+from linkbench.api.base import GenomeSource
+from linkbench.api.schema import SCHEMAS, Schema
+from linkbench.api.data import Genomes, strings
 
 
 class ThousandGenomes(GenomeSource):

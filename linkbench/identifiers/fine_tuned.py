@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.kinds import Identifier
+from linkbench.api.base import Identifier
 from linkbench.recipes.standard import Count, Rate, Strength
 
 if TYPE_CHECKING:
-    from linkbench.gallery import Faces, Gallery
-    from linkbench.values import Array
+    from linkbench.api.gallery import Faces, Gallery
+    from linkbench.api.data import Array
 
 
 class FineTuned(Identifier):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from linkbench.kinds import Identifier
+from linkbench.api.base import Identifier
 
 if TYPE_CHECKING:
-    from linkbench.gallery import Faces, Gallery
-    from linkbench.values import Array
+    from linkbench.api.gallery import Faces, Gallery
+    from linkbench.api.data import Array
 
 
 class Linear(Identifier):

@@ -13,7 +13,7 @@ from linkbench.leaderboard.photos import CellPhotos
 from linkbench.leaderboard.protocol import Protocol, model_keys, use_key
 from linkbench.leaderboard.verify import check, stored_photos
 from linkbench.report.cells import cleaned
-from linkbench.store import digest_of
+from linkbench.store.store import digest_of
 
 Badge = Literal["claimed", "recomputed", "rerun"]
 BADGES: tuple[Badge, ...] = ("claimed", "recomputed", "rerun")

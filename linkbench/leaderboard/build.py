@@ -6,7 +6,7 @@ from pathlib import Path
 
 from linkbench.leaderboard import page, sheets
 from linkbench.leaderboard.assembly import assemble
-from linkbench.results import write_text
+from linkbench.results.folder import write_text
 
 
 def build(board: Path, out: Path) -> list[Path]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from linkbench import results as files
-from linkbench import tensorfile
+from linkbench.results import folder as files
+from linkbench.store import tensorfile
 from linkbench.errors import InputError
 from linkbench.leaderboard import blob, photos
 from linkbench.leaderboard.entry import (
@@ -25,10 +25,10 @@ from linkbench.leaderboard.entry import (
 )
 from linkbench.leaderboard.protocol import Data, Protocol, protocol
 from linkbench.leaderboard.protocol import looks as looks_at
-from linkbench.results import Results
-from linkbench.rows import Row
-from linkbench.scenario import NAME
-from linkbench.values import Array, Artefact
+from linkbench.results.folder import Results
+from linkbench.results.table import Row
+from linkbench.scenario.file import NAME
+from linkbench.api.data import Array, Artefact
 
 CELL = ("id", "seed", "model", "poison", "defender", "epsilon", "channel", "attacker")
 """What an entry takes over from the cells of run.json."""

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from linkbench.errors import InputError
 from linkbench.leaderboard.protocol import Protocol
-from linkbench.results import write_text
-from linkbench.scenario import NAME
-from linkbench.store import canonical, digest_of
+from linkbench.results.folder import write_text
+from linkbench.scenario.file import NAME
+from linkbench.store.store import canonical, digest_of
 
 VERSION = 1
 """Version of the entry format; another one is refused before anything else is looked at."""

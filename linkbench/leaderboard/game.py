@@ -15,7 +15,7 @@ import numpy as np
 from linkbench.errors import MissingExtraError
 from linkbench.leaderboard.board import Opponent, Row, Table
 from linkbench.leaderboard.ranking import NEAR, Ranking
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 SLACK = 1e-9
 """How far the second program may leave the value of the first."""

@@ -1,7 +1,7 @@
 """What an entry keeps of every photo, and the numbers that follow from it.
 
 Of each seed s, whole numbers: s.people [n], who is in the photo; s.better and s.tied [cells, n], ranks as in
-linkbench.linkage; s.hits and s.draws [joint cells, n], for attackers that match all photos of a population at once: in
+linkbench.metrics.ranking; s.hits and s.draws [joint cells, n], for attackers that match all photos of a population at once: in
 how many drawn populations a photo was, and in how many of them it was linked, in units of 1/HIT; s.ssim and s.moved
 [changes, n], likeness and largest change by the defender, in units of 1/FINE; s.poison.people [t], s.poison.ssim and
 s.poison.moved [poisons' changes, t], the same of the photos that were trained on. Cells and changes stand in the order
@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linkbench import linkage, seeds
+from linkbench.metrics import ranking as linkage
+from linkbench.api import seeds
 from linkbench.leaderboard.entry import DIGITS, Interval
 from linkbench.leaderboard.protocol import Metrics
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 HIT = 2520
 """A photo that ties with up to nine genomes is linked a whole number of times in these units."""

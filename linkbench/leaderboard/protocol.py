@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from linkbench.store import digest_of
+from linkbench.store.store import digest_of
 
 K, N = 1, 100
 """Defenders are ranked by success@K in a population of N."""

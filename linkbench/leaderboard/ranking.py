@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linkbench import linkage, seeds
+from linkbench.metrics import ranking as linkage
+from linkbench.api import seeds
 from linkbench.leaderboard.board import Opponent, Row, Table
 from linkbench.leaderboard.protocol import Metrics
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 NEAR = 1e-9
 """Numbers closer than this are equal."""

@@ -13,21 +13,21 @@ from linkbench.errors import InputError, PluginError
 from linkbench.leaderboard.collect import make
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Rerun
 from linkbench.leaderboard.verify import Photos, stored_photos
-from linkbench.uses import Use
+from linkbench.registry.spec import Use
 
 if TYPE_CHECKING:
-    from linkbench.scenario import Scenario
+    from linkbench.scenario.file import Scenario
 
 
 def run_again(entry: Entry, store: Path | None, device: str, watching: Callable[[int], Any]) -> Entry:
     """The entry that the same scenario gives here and now, with nothing taken from earlier runs but what `store` holds.
 
-    watching(stages) is entered while the stages run; see linkbench.run.Watcher.
+    watching(stages) is entered while the stages run; see linkbench.execution.run.Watcher.
     """
-    from linkbench import results as files
-    from linkbench.plan import make_plan
-    from linkbench.run import Run
-    from linkbench.store import Store
+    from linkbench.results import folder as files
+    from linkbench.plan.make import make_plan
+    from linkbench.execution.run import Run
+    from linkbench.store.store import Store
 
     scenario = scenario_of(entry)
     plan = make_plan(scenario)
@@ -45,7 +45,8 @@ def scenario_of(entry: Entry) -> Scenario:
     """The scenario of an entry, every plugin and parameter checked against what is installed here."""
     from pydantic import ValidationError
 
-    from linkbench.scenario import SECTIONS, Measure, Model, Scenario, Split
+    from linkbench.scenario.file import SECTIONS, Model, Scenario, Split
+    from linkbench.metrics.settings import Measure
 
     data = entry.scenario
     try:

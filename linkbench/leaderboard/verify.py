@@ -11,7 +11,7 @@ import numpy as np
 from linkbench.leaderboard import blob, photos
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
 from linkbench.leaderboard.protocol import protocol
-from linkbench.store import digest_of
+from linkbench.store.store import digest_of
 
 SAME = 2e-6
 """Numbers recomputed on another machine may differ in the last of their six decimals."""

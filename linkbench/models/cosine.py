@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from linkbench.defenders.features import deep_features
+from linkbench.models.features import deep_features
 from linkbench.errors import InputError
 from linkbench.models.predictor import evaluating
 

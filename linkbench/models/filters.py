@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.errors import WeightsError
-from linkbench.plugins import registry
-from linkbench.recipes.countermeasure import Countermeasure
-from linkbench.values import Array, Artefact
+from linkbench.registry.registry import registry
+from linkbench.api.countermeasure import Countermeasure
+from linkbench.api.data import Array, Artefact
 
 FILTER = "filter/"
 """Prefix of the arrays that filters have learned in an artefact of the train stage."""

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench import seeds
-from linkbench.models.classroom import Classroom
+from linkbench.api import seeds
+from linkbench.api.training_data import Classroom
 from linkbench.models.losses import Losses
 
 BATCH = 128

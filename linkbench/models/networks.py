@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from linkbench.schema import Schema
+from linkbench.api.schema import Schema
 
 
 class Part(NamedTuple):

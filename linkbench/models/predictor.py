@@ -14,13 +14,13 @@ from linkbench.errors import InputError, WeightsError
 from linkbench.models.filters import Filtered, bare, look_through, unpack
 from linkbench.models.folding import fold
 from linkbench.models.networks import Part, PerPhenotype
-from linkbench.plugins import registry
-from linkbench.progress import advance
-from linkbench.schema import Schema
-from linkbench.values import Array, Artefact
+from linkbench.registry.registry import registry
+from linkbench.api.progress import advance
+from linkbench.api.schema import Schema
+from linkbench.api.data import Array, Artefact
 
 if TYPE_CHECKING:
-    from linkbench.defenders.features import Features
+    from linkbench.models.features import Features
 
 WEIGHTS = "weights/"
 """Prefix of the arrays that are network weights in an artefact of the train stage."""

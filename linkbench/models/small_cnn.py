@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from linkbench.errors import InputError
-from linkbench.kinds import Architecture
-from linkbench.schema import Schema
+from linkbench.api.base import Architecture
+from linkbench.api.schema import Schema
 
 if TYPE_CHECKING:
     from torch import nn

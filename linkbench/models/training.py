@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench import seeds
+from linkbench.api import seeds
 from linkbench.errors import InputError
 from linkbench.models.augment import augment
-from linkbench.models.classroom import Classroom, Lesson, Photos, seeded
+from linkbench.api.training_data import Classroom, Lesson, Photos
+from linkbench.models.seeding import seeded
 from linkbench.models.filters import Filter, bare
 from linkbench.models.losses import Losses, Score
 from linkbench.models.networks import Part
 from linkbench.models.predictor import batch_size, frozen, mixed_precision, parts_of, place
-from linkbench.progress import advance
-from linkbench.values import Array
+from linkbench.api.progress import advance
+from linkbench.api.data import Array
 
 __all__ = ["Batch", "Classroom", "Lesson", "Photos", "Plan", "Report", "fit"]
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.models.classroom import Classroom, Lesson, Photos, seeded
+from linkbench.api.training_data import Classroom, Lesson, Photos
+from linkbench.models.seeding import seeded
 from linkbench.models.cosine import Cosine
 from linkbench.models.predictor import batch_size, evaluating, place
 from linkbench.models.training import Plan, fit, suited_rate
-from linkbench.progress import advance
-from linkbench.schema import Schema
-from linkbench.values import Array
+from linkbench.api.progress import advance
+from linkbench.api.schema import Schema
+from linkbench.api.data import Array
 
 
 class Tuning(NamedTuple):

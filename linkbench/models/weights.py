@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench import tensorfile
+from linkbench.store import tensorfile
 from linkbench.errors import WeightsError
-from linkbench.values import Artefact
+from linkbench.api.data import Artefact
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

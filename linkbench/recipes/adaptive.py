@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from linkbench.fields import DefenderUse, Fraction01, nested
-from linkbench.kinds import Defender
+from linkbench.api.fields import DefenderUse, Fraction01, nested
+from linkbench.api.base import Defender
 from linkbench.recipes.standard import Standard
-from linkbench.uses import nested_plugin
+from linkbench.registry.spec import nested_plugin
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.models.classroom import Lesson
-    from linkbench.models.training import Classroom, Report
+    from linkbench.api.training_data import Lesson
+    from linkbench.api.training_data import Classroom, Report
 
 
 class Adaptive(Standard):
@@ -43,7 +43,8 @@ class Adaptive(Standard):
     def train(self, network: nn.Module, classroom: Classroom) -> Report:
         import dataclasses
 
-        from linkbench.models.training import Report, fit
+        from linkbench.api.training_data import Report
+        from linkbench.models.training import fit
 
         defender: Defender = nested_plugin(self.defender, "defender")
         before = Report()
@@ -67,9 +68,9 @@ class Adaptive(Standard):
         """The lesson with protected photos, and when it is for training the clean ones besides, on disk as float32."""
         import dataclasses
 
-        from linkbench import seeds
+        from linkbench.api import seeds
         from linkbench.models.predictor import batch_size
-        from linkbench.models.training import Photos
+        from linkbench.api.training_data import Photos
 
         if not len(lesson):
             return lesson

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from linkbench.fields import DefenderUse, Epsilon, Fraction01, nested
-from linkbench.kinds import Defender, Recipe
+from linkbench.api.fields import DefenderUse, Epsilon, Fraction01, nested
+from linkbench.api.base import Defender, Recipe
 from linkbench.recipes.standard import Count, Rate, Standard, Strength
-from linkbench.uses import nested_plugin
+from linkbench.registry.spec import nested_plugin
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from linkbench.models.training import Batch, Classroom, Report
+    from linkbench.models.training import Batch
+    from linkbench.api.training_data import Classroom, Report
 
 
 class Adversarial(Recipe):
@@ -59,7 +60,8 @@ class Adversarial(Recipe):
 
     def train(self, network: nn.Module, classroom: Classroom) -> Report:
         from linkbench.errors import InputError
-        from linkbench.models.training import Plan, Report, fit, suited_rate
+        from linkbench.models.training import Plan, fit, suited_rate
+        from linkbench.api.training_data import Report
 
         attacks = self.attacks(classroom)
         if self.each_phenotype and "phenotype" not in type(attacks[0]).model_fields:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from linkbench.fields import PhenotypeName, RecipeUses, nested
-from linkbench.kinds import Recipe
-from linkbench.uses import label, nested_plugin
+from linkbench.api.fields import PhenotypeName, RecipeUses, nested
+from linkbench.api.base import Recipe
+from linkbench.registry.spec import label, nested_plugin
 
 if TYPE_CHECKING:
     from torch import nn
 
     from linkbench.models.losses import Score
-    from linkbench.models.training import Classroom, Report
+    from linkbench.api.training_data import Classroom, Report
 
 QUICK_ADVERSARIAL = {
     "use": "adversarial",
@@ -69,8 +69,8 @@ class BestOf(Recipe):
         """Raises InputError where there are no labelled validation photos to choose by."""
         import copy
 
-        from linkbench import seeds
-        from linkbench.models.classroom import seeded
+        from linkbench.api import seeds
+        from linkbench.models.seeding import seeded
         from linkbench.models.filters import look_through
         from linkbench.models.losses import Losses
         from linkbench.models.training import examine
@@ -105,7 +105,7 @@ class BestOf(Recipe):
 
     def _check(self, classroom: Classroom) -> None:
         from linkbench.errors import InputError
-        from linkbench.values import MISSING
+        from linkbench.api.data import MISSING
 
         schema, labels = classroom.schema, classroom.validation.labels
         if self.phenotype is not None and self.phenotype not in schema:

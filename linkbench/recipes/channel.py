@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linkbench.fields import ChannelUses, nested
-from linkbench.recipes.countermeasure import Countermeasure
+from linkbench.api.fields import ChannelUses, nested
+from linkbench.api.countermeasure import Countermeasure
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.fields import DefenderUse, Fraction01, nested
+from linkbench.api.fields import DefenderUse, Fraction01, nested
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.standard import Count, Standard
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from linkbench.models.cosine import Cosine
-    from linkbench.models.training import Classroom, Report
+    from linkbench.api.training_data import Classroom, Report
 
 Scale = Annotated[float, Field(gt=0, le=256, description="the logits are this times a cosine")]
 

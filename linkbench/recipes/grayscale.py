@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from linkbench.recipes.countermeasure import Countermeasure
+from linkbench.api.countermeasure import Countermeasure
 
 if TYPE_CHECKING:
     from torch import Tensor

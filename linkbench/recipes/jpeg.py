@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from linkbench.recipes.countermeasure import Countermeasure
+from linkbench.api.countermeasure import Countermeasure
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from linkbench.fields import PhenotypeName
-from linkbench.recipes.countermeasure import Countermeasure
+from linkbench.api.fields import PhenotypeName
+from linkbench.api.countermeasure import Countermeasure
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from linkbench.models.training import Classroom
+    from linkbench.api.training_data import Classroom
 
 NOTHING = 1e-6
 """Directions shorter than this part of the longest are rounding errors."""
@@ -56,7 +56,7 @@ class OrthogonalProjection(Countermeasure):
     def room(self, classroom: Classroom, view: nn.Module) -> Classroom:
         import dataclasses
 
-        from linkbench.models.classroom import Seen
+        from linkbench.api.training_data import Seen
 
         lesson = classroom.training
         return dataclasses.replace(classroom, training=dataclasses.replace(lesson, photos=Seen(lesson.photos, view)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from linkbench.kinds import Recipe
+from linkbench.api.base import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.models.training import Classroom, Report
+    from linkbench.api.training_data import Classroom, Report
 
 
 class Pretrained(Recipe):
@@ -18,6 +18,6 @@ class Pretrained(Recipe):
     trains: ClassVar[bool] = False
 
     def train(self, network: nn.Module, classroom: Classroom) -> Report:
-        from linkbench.models.training import Report
+        from linkbench.api.training_data import Report
 
         return Report()

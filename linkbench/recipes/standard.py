@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from linkbench.fields import Fraction01
-from linkbench.kinds import Recipe
+from linkbench.api.fields import Fraction01
+from linkbench.api.base import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.models.training import Classroom, Plan, Report
+    from linkbench.api.training_data import Classroom, Report
+    from linkbench.models.training import Plan
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]

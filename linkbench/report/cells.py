@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from linkbench.results import Results
+from linkbench.results.folder import Results
 
 PLACES = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker", "seed")
 """The coordinates of a cell, in the order in which tables show them."""

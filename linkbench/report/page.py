@@ -34,7 +34,7 @@ from linkbench.report.cells import (
 )
 from linkbench.report.figures import Section
 from linkbench.report.svg import Ids
-from linkbench.results import Results
+from linkbench.results.folder import Results
 
 
 class Fact(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from linkbench.values import Array
+    from linkbench.api.data import Array
 
 LARGEST, MOST = 96, 6
 """Side of an example photo in pixels, and how many examples of a defender are shown."""
@@ -62,7 +62,7 @@ def strips(path: Path) -> tuple[list[Strip], int]:
     """
     import numpy as np
 
-    from linkbench import tensorfile
+    from linkbench.store import tensorfile
 
     try:
         artefact = tensorfile.read(path)

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from linkbench import tensorfile
+from linkbench.store import tensorfile
 from linkbench.report.cells import Cell
 from linkbench.report.scale import thin
 

@@ -22,7 +22,7 @@ from linkbench.report.cells import (
 )
 from linkbench.report.costs import Lines, costs
 from linkbench.report.tables import HEADINGS, constant_places, place_text
-from linkbench.results import Results
+from linkbench.results.folder import Results
 
 if TYPE_CHECKING:
     from rich.console import Console

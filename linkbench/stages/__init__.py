@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from linkbench.uses import Use
-from linkbench.values import Artefact
+from linkbench.registry.spec import Use
+from linkbench.api.data import Artefact
 
 
 class Task(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from linkbench.errors import PluginError
-from linkbench.kinds import Attacker
-from linkbench.linkage import Scores
-from linkbench.values import Array, Artefact, Cohort, Evidence, Genomes, most_likely
+from linkbench.api.base import Attacker
+from linkbench.metrics.ranking import Scores
+from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes, most_likely
 
 FOLDS = 5
 """Where no photos were held out to learn from, people are split and each part is judged by what the others teach."""

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linkbench import linkage, seeds
+from linkbench.metrics import ranking as linkage
+from linkbench.api import seeds
 from linkbench.errors import InputError
-from linkbench.gallery import Faces, Gallery
-from linkbench.kinds import Identifier
-from linkbench.scenario import Measure
-from linkbench.schema import Schema
+from linkbench.api.gallery import Faces, Gallery
+from linkbench.api.base import Identifier
+from linkbench.metrics.settings import Measure
+from linkbench.api.schema import Schema
 from linkbench.stages import Task
 from linkbench.stages.link import curve, split_people
-from linkbench.values import GALLERY, MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort
+from linkbench.api.data import GALLERY, MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,8 +109,8 @@ def embed(task: Task) -> Artefact:
 
     inputs: train; published (the photos that the world sees), or cohort with the setting `split`.
     """
-    from linkbench.defenders.features import deep_features
-    from linkbench.models.predictor import embed as features_of
+    from linkbench.models.features import deep_features
+    from linkbench.models.features import embed as features_of
     from linkbench.models.predictor import load_predictor
 
     features = deep_features(predictor := load_predictor(task.inputs["train"], task.device))
@@ -177,7 +178,7 @@ def _faces(task: Task, identifier: Identifier, name: str, rows: Array, published
     if "embeddings" in identifier.sees:
         embeddings = np.asarray(task.inputs[name].array("embeddings"), dtype=np.float64)
     if "photos" in identifier.sees:
-        from linkbench.models.classroom import Photos
+        from linkbench.api.training_data import Photos
 
         if published is not None:
             photos = Photos(published.array("photos"))
@@ -197,8 +198,8 @@ def _network(task: Task) -> nn.Module:
 def measure(task: Task) -> Artefact:
     """The rows of one cell. protection_rate: how often the first name is wrong, for the probes of those who use the
     tool, ties broken at random; unprotected_error: the same for the others, where `rate` or `identities` leave some."""
-    from linkbench.stages.metrics import change_rows, linkage_rows, protection_rows, quality_rows
-    from linkbench.stages.users import users
+    from linkbench.metrics.rows import change_rows, linkage_rows, protection_rows, quality_rows
+    from linkbench.harness.adoption import users
 
     settings = Measure.model_validate(task.settings)
     seed = seeds.derive(task.seed, "bootstrap")

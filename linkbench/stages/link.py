@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from linkbench import linkage, seeds
+from linkbench.metrics import ranking as linkage
+from linkbench.api import seeds
 from linkbench.errors import InputError
-from linkbench.kinds import Attacker
-from linkbench.scenario import Measure
+from linkbench.api.base import Attacker
+from linkbench.metrics.settings import Measure
 from linkbench.stages import Task
 from linkbench.stages.evidence import gather, ranked_scores
 from linkbench.stages.matching import matched
-from linkbench.values import (
+from linkbench.api.data import (
     TEST,
     TRAIN,
     VALIDATION,
@@ -119,7 +120,7 @@ def curve(name: str, roc: linkage.Roc) -> dict[str, Any]:
 
 def measure(task: Task) -> Artefact:
     """The rows of one cell: every metric with its interval."""
-    from linkbench.stages import metrics
+    from linkbench.metrics import rows as metrics
 
     settings = Measure.model_validate(task.settings)
     seed = seeds.derive(task.seed, "bootstrap")

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linkbench import seeds
+from linkbench.api import seeds
 from linkbench.errors import InputError, PluginError
-from linkbench.kinds import Channel, Defender
-from linkbench.progress import track
+from linkbench.api.base import Channel, Defender
+from linkbench.api.progress import track
 from linkbench.stages import Task
-from linkbench.stages.guard import Guard, check_photos
-from linkbench.stages.users import check_listed, users
-from linkbench.values import TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
+from linkbench.harness.checks import Guard, check_photos
+from linkbench.harness.adoption import check_listed, users
+from linkbench.api.data import TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge, Material
+    from linkbench.api.knowledge import Knowledge, Material
 
 PIXELS = {"cpu": 1 << 18, "cuda": 1 << 21}
 """Pixels of one batch: what the activations of the predictors leave room for."""
@@ -76,7 +76,7 @@ def _predictor(task: Task) -> Any:
 
 def material(task: Task, people: Cohort, clean: Array, predictor: Any, defender: Defender, seed: int) -> Material:
     """What a defender may study first: as a poison the photos that it will change, else those of the training split."""
-    from linkbench.knowledge import Material
+    from linkbench.api.knowledge import Material
     from linkbench.models.predictor import untrained
 
     rows = np.flatnonzero(people.split == TRAIN)
@@ -103,8 +103,8 @@ def protect(task: Task) -> Artefact:
     """
     import torch
 
-    from linkbench.defenders.budget import project
-    from linkbench.knowledge import Knowledge
+    from linkbench.harness.budget import project
+    from linkbench.api.knowledge import Knowledge
 
     use = task.uses["defender"]
     defender: Defender = use.plugin()
@@ -218,7 +218,7 @@ def quality(task: Task) -> Artefact:
     change_linf, change_rms: the published photo against the published clean one, which is what the defender did.
     meta: numbers, how many a photo has. The setting `split` says which photos; for a poison those trained on.
     """
-    from linkbench import quality as measures
+    from linkbench.metrics import image_quality as measures
 
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
     protected, shown = task.inputs["protect"].array("photos"), task.inputs["publish"].array("photos")

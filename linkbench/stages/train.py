@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linkbench import seeds
+from linkbench.api import seeds
 from linkbench.errors import InputError, PluginError
-from linkbench.kinds import Architecture, Recipe
+from linkbench.api.base import Architecture, Recipe
 from linkbench.stages import Task
-from linkbench.values import MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, most_likely
+from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, most_likely
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.models.training import Classroom, Report
+    from linkbench.api.training_data import Classroom, Report
 
 
 REFERENCE = 1024
@@ -39,7 +39,7 @@ def train(task: Task) -> Artefact:
     """
     import torch
 
-    from linkbench.models.classroom import seeded
+    from linkbench.models.seeding import seeded
     from linkbench.models.filters import look_through, pack, unpack
     from linkbench.models.predictor import WEIGHTS, load_weights, place, probe
 
@@ -101,7 +101,7 @@ class _Watcher:
         """Keep the predicted variants of a network; the number of the look."""
         from linkbench.models.predictor import Predictor
         from linkbench.models.predictor import predict as judge
-        from linkbench.progress import listening
+        from linkbench.api.progress import listening
 
         with listening(None):
             probabilities = judge(Predictor(network, self.schema), self.photos, device=self.device, rows=self.rows)
@@ -126,7 +126,7 @@ def _fresh(architecture: Architecture, classroom: Classroom) -> nn.Module:
 
 def _classroom(task: Task, seed: int, trains: bool) -> Classroom:
     """The parts of the cohort that a recipe may see; without genomes, log_p and reference have no columns."""
-    from linkbench.models.classroom import Classroom, Lesson, Photos
+    from linkbench.api.training_data import Classroom, Lesson, Photos
 
     people = Cohort.of(task.inputs["cohort"])
     log_p = Genomes.of(task.inputs["genomes"]).log_p if "genomes" in task.inputs else np.zeros((1, 0))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.errors import InputError
-from linkbench.kinds import Architecture
+from linkbench.api.base import Architecture
 from linkbench.models.predictor import evaluating
-from linkbench.quiet import captured
+from linkbench.execution.stdout import captured
 from linkbench.testing import material
 from linkbench.testing.common import silent
 from linkbench.testing.kit import Subject

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from linkbench.kinds import Channel
-from linkbench.quiet import captured
-from linkbench.stages.guard import check_photos
+from linkbench.api.base import Channel
+from linkbench.execution.stdout import captured
+from linkbench.harness.checks import check_photos
 from linkbench.stages.protect import published
 from linkbench.testing import material
 from linkbench.testing.common import silent

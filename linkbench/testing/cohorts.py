@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from linkbench.kinds import CohortSource
-from linkbench.plugins import registry
-from linkbench.quiet import captured
+from linkbench.api.base import CohortSource
+from linkbench.registry.registry import registry
+from linkbench.execution.stdout import captured
 from linkbench.testing.common import silent
 from linkbench.testing.kit import Subject
-from linkbench.values import TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, Stream, check_cohort
+from linkbench.api.data import TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, Stream, check_cohort
 
 
 class Trial(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from linkbench.plugins import registry
+from linkbench.registry.registry import registry
 from linkbench.testing.kit import Check, Skip, Subject
 
 HEAVY = (

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from linkbench.kinds import Defender
-from linkbench.quiet import captured
-from linkbench.stages.guard import Guard, check_photos
+from linkbench.api.base import Defender
+from linkbench.execution.stdout import captured
+from linkbench.harness.checks import Guard, check_photos
 from linkbench.testing import material
 from linkbench.testing.common import silent
 from linkbench.testing.kit import Skip, Subject

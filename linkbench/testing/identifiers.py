@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from linkbench.gallery import Faces, Gallery
-from linkbench.kinds import Identifier
-from linkbench.models.classroom import Photos
-from linkbench.quiet import captured
+from linkbench.api.gallery import Faces, Gallery
+from linkbench.api.base import Identifier
+from linkbench.api.training_data import Photos
+from linkbench.execution.stdout import captured
 from linkbench.testing import material
 from linkbench.testing.common import silent
 from linkbench.testing.kit import Subject
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 PEOPLE, EACH, NUMBERS = 4, 2, 12
 """People in the gallery, photos of each, and numbers of an embedding."""

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from linkbench.errors import InputError
-from linkbench.kinds import Plugin
-from linkbench.plugins import KINDS, registry
+from linkbench.api.base import Plugin
+from linkbench.registry.registry import KINDS, registry
 
 MODULES = {
     "genomes": "linkbench.testing.genomes",
@@ -162,8 +162,8 @@ def conformance(plugin: str | type[Plugin], name: str | None = None, /, **params
 
 def kind_of(cls: type[Plugin]) -> str:
     """The kind of a plugin class. Raises InputError for anything else."""
-    kinds = importlib.import_module("linkbench.kinds")
+    kinds = importlib.import_module("linkbench.api.base")
     for kind, (_, base) in KINDS.items():
         if isinstance(cls, type) and issubclass(cls, getattr(kinds, base)):
             return kind
-    raise InputError(f"{cls!r} is no class of plugins; derive it from one of linkbench.kinds")
+    raise InputError(f"{cls!r} is no class of plugins; derive it from one of linkbench.api.base")

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.kinds import Defender
-from linkbench.knowledge import Knowledge, Material
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, Material
 from linkbench.models.networks import PerPhenotype
 from linkbench.models.predictor import Predictor
-from linkbench.schema import Schema
+from linkbench.api.schema import Schema
 from linkbench.testing.tables import SCHEMA, probabilities, variants
 
 PHOTOS, SIZE = 4, 24

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.models.classroom import Classroom, Lesson, Photos
+from linkbench.api.training_data import Classroom, Lesson, Photos
 from linkbench.models.networks import PerPhenotype
 from linkbench.models.predictor import place
-from linkbench.models.training import Report
-from linkbench.quiet import captured
-from linkbench.schema import Schema
+from linkbench.api.training_data import Report
+from linkbench.execution.stdout import captured
+from linkbench.api.schema import Schema
 from linkbench.testing import material
 from linkbench.testing.common import silent
 from linkbench.testing.kit import Skip, Subject

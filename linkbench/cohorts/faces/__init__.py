@@ -54,7 +54,7 @@ def render_batches(
 ) -> Iterator[Tensor]:
     """Face photos a batch at a time, as `render` makes them.
 
-    phenotypes int64 [n,4]: sex, hair, eye, skin as in `linkbench.schema.PAPER`; identities int64 [n];
+    phenotypes int64 [n,4]: sex, hair, eye, skin as in `linkbench.api.schema.PAPER`; identities int64 [n];
     photos int64 [n], the number of the photo of that person -> uint8 [up to batch,3,size,size] on `device`.
     """
     n = len(identities)
@@ -81,7 +81,7 @@ def render(
 ) -> Tensor:
     """Face photos of people with these phenotypes.
 
-    phenotypes int64 [n,4]: sex, hair, eye, skin as in `linkbench.schema.PAPER`; identities int64 [n];
+    phenotypes int64 [n,4]: sex, hair, eye, skin as in `linkbench.api.schema.PAPER`; identities int64 [n];
     photos int64 [n], the number of the photo of that person -> uint8 [n,3,size,size] on `device`.
     """
     out = torch.empty(len(identities), 3, size, size, dtype=torch.uint8, device=device)

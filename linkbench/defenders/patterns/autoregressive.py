@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench import seeds
-from linkbench.values import Array
+from linkbench.api import seeds
+from linkbench.api.data import Array
 
 BEFORE = [(row, column) for row in (2, 1, 0) for column in (2, 1, 0)][:-1]
 """How far above and to the left the eight numbers of the window lie, in reading order."""

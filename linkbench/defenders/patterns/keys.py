@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from linkbench.errors import InputError, PluginError
-from linkbench.schema import Schema
+from linkbench.api.schema import Schema
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.knowledge import Knowledge
+    from linkbench.api.knowledge import Knowledge
 
 MOST_CLASSES = 1024
 """Poisons with more classes are refused: each has a pattern of its own in memory, and hardly a photo to teach it."""

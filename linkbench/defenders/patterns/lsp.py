@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench import seeds
-from linkbench.values import Array
+from linkbench.api import seeds
+from linkbench.api.data import Array
 
 GRID = 8
 """Patches along an edge. The paper has 4, of 8 pixels, for ten classes of things. Aligned faces differ as smoothly as

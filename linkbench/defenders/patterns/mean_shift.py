@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 
 def class_patterns(classes: int, size: int, seed: int) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench.values import Array
+from linkbench.api.data import Array
 
 CORNERS = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3)), dtype=torch.float64)
 """[8, 3], the corners of the colour cube."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from linkbench import seeds
-from linkbench.values import Array
+from linkbench.api import seeds
+from linkbench.api.data import Array
 
 
 def signs(size: int, seed: int, name: str | int) -> Array:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from linkbench.defenders.wrapped import MissingLibraryError
+from linkbench.adapters.classifier_attack import MissingLibraryError
 
 LIBRARY = "adversarial-robustness-toolbox"
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.fields import Epsilon, Fraction01
-from linkbench.kinds import Recipe
+from linkbench.api.fields import Epsilon, Fraction01
+from linkbench.api.base import Recipe
 from linkbench_art.library import LIBRARY, imported, quiet
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.models.training import Classroom, Report
+    from linkbench.api.training_data import Classroom, Report
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -48,15 +48,16 @@ class AdversarialTrainer(Recipe):
         import numpy as np
         import torch
 
-        from linkbench import seeds
-        from linkbench.defenders.classifier import CombinationClassifier
-        from linkbench.defenders.wrapped import seeded
+        from linkbench.api import seeds
+        from linkbench.adapters.classifier import CombinationClassifier
+        from linkbench.adapters.classifier_attack import seeded
         from linkbench.errors import InputError
         from linkbench.models.losses import Losses
         from linkbench.models.predictor import Predictor
-        from linkbench.models.training import Report, examine
-        from linkbench.progress import advance
-        from linkbench.values import MISSING
+        from linkbench.api.training_data import Report
+        from linkbench.models.training import examine
+        from linkbench.api.progress import advance
+        from linkbench.api.data import MISSING
 
         lesson, device = classroom.training, torch.device(classroom.device)
         index = np.flatnonzero((lesson.labels != MISSING).all(axis=1))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from linkbench.defenders.wrapped import Alpha, NotNegative, Part, Positive, Queries, Spec, Steps
+from linkbench.adapters.classifier_attack import Alpha, NotNegative, Part, Positive, Queries, Spec, Steps
 
 Fields = dict[str, tuple[Any, Any]]
 

@@ -9,7 +9,7 @@ import pytest
 from adapters import KNOWN, PHOTOS, Adapter, one_thread  # noqa: F401
 
 from linkbench.errors import LinkbenchError
-from linkbench.plugins import registry
+from linkbench.registry.registry import registry
 from linkbench.testing import examine
 from linkbench_art import attacks, names
 from linkbench_art.names import CHANNELS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linkbench.hookspecs import Register, hookimpl
+from linkbench.api.hookspecs import Register, hookimpl
 
 
 @hookimpl

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from linkbench.knowledge import Knowledge
-from linkbench.schema import PAPER
+from linkbench.api.knowledge import Knowledge
+from linkbench.api.schema import PAPER
 from linkbench.testing import conformance
 from linkbench_template.defender import Template
 

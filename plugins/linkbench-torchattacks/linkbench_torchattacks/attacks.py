@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from linkbench.defenders.wrapped import MissingLibraryError, WrappedAttack, made_when_asked
+from linkbench.adapters.classifier_attack import MissingLibraryError, WrappedAttack, made_when_asked
 from linkbench.errors import PluginError
 from linkbench_torchattacks.names import ATTACKS as SUMMARIES
 from linkbench_torchattacks.table import ATTACKS, SMALL
@@ -13,7 +13,7 @@ from linkbench_torchattacks.table import ATTACKS, SMALL
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.defenders.classifier import CombinationClassifier
+    from linkbench.adapters.classifier import CombinationClassifier
 
 INSTALL = "pip install --no-deps torchattacks==3.5.1"
 

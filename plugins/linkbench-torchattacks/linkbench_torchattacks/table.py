@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from linkbench.defenders.wrapped import (
+from linkbench.adapters.classifier_attack import (
     Alpha,
     Count,
     NotNegative,

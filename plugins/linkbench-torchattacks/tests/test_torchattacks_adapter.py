@@ -9,7 +9,7 @@ import pytest
 from adapters import KNOWN, PHOTOS, Adapter, one_thread  # noqa: F401
 
 from linkbench.errors import LinkbenchError, PluginError
-from linkbench.plugins import registry
+from linkbench.registry.registry import registry
 from linkbench.testing import examine
 from linkbench_torchattacks import attacks, names
 from linkbench_torchattacks.table import ATTACKS

@@ -1,0 +1,227 @@
+"""The kinds of plugin: what each must do, and what the harness does for it.
+
+A plugin is a class with typed fields (its parameters) and one method. Its module is imported to list and to validate
+its parameters, so the module itself must be light: import torch and other heavy packages inside the method.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from linkbench.api import seeds
+from linkbench.api.fields import Fraction01, InputPath, ModelNames
+from linkbench.api.schema import PAPER, Schema
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from linkbench.api.gallery import Faces, Gallery
+    from linkbench.api.knowledge import Knowledge, Material
+    from linkbench.api.training_data import Classroom, Report
+    from linkbench.api.data import Array, Cohort, Evidence, Genomes
+
+
+SIMULATED = 20_000
+"""Genomes behind the faces of a cohort that is used without any: no cohort shows more people."""
+
+
+class Plugin(BaseModel):
+    """Base of all plugins: parameters are fields, values are checked, unknown names are refused."""
+
+    # deferred: many of these classes are made for a listing, few are used
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False, defer_build=True)
+
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose code decides what the plugin does; their installed versions become part of the cache key."""
+
+    def input_files(self) -> list[Path]:
+        """Files and folders of the user that this plugin reads; their content becomes part of the cache key."""
+        return []
+
+    @classmethod
+    def trial(cls, folder: Path) -> dict[str, Any]:
+        """Parameters with which `linkbench check` tries the plugin: those without a default, and small sizes.
+
+        folder: an empty one, for files that the plugin must be given.
+        """
+        return {}
+
+
+class GenomeSource(Plugin):
+    """Kind `genomes`: gives the table of log P(variant | genome)."""
+
+    def phenotypes(self) -> Schema:
+        """The schema of the table, known without building it. Raises InputError if a file cannot be read."""
+        return PAPER
+
+    def build(self, seed: int) -> Genomes:
+        """The genomes; the same for the same parameters and seed."""
+        raise NotImplementedError
+
+
+class CohortSource(Plugin):
+    """Kind `cohort`: gives photos, or published predictions, of people and says which genome is whose.
+
+    The harness checks the labels and splits the people; a cohort that leaves `split` all zero (TRAIN)
+    is split by identity as the scenario says, one with published predictions only is linked whole.
+    """
+
+    has_photos: ClassVar[bool] = True
+    """False for a cohort that brings published predictions instead of photos."""
+
+    imaginary: ClassVar[bool] = False
+    """True where no photo shows a real person, so that reports may show examples."""
+
+    def build(self, genomes: Genomes, seed: int) -> Cohort:
+        """The cohort, paired with these genomes; the same for the same parameters, genomes and seed."""
+        raise NotImplementedError
+
+    def people(self, seed: int) -> Cohort:
+        """Photos and who is in them, for the task `identification`; here with simulated genomes behind the faces.
+
+        Where `split` is all zero (TRAIN) the harness splits people, and the photos of those who are to be identified
+        into gallery and probes; labels and true genomes are not looked at.
+        """
+        from linkbench.genomes.simulated import Simulated
+
+        return self.build(Simulated(count=SIMULATED).build(seeds.derive(seed, "genomes")), seed)
+
+
+class Attacker(Plugin):
+    """Kind `attacker`: scores how well photos and genomes fit, higher is better."""
+
+    sees: ClassVar[frozenset[str]] = frozenset({"variants"})
+    """What the attacker is shown about a photo: any of `variants`, `probabilities`, `truth`."""
+
+    joint: ClassVar[bool] = False
+    """True where all photos of a population are matched at once; then `compete` must be given too."""
+
+    def learn(self, training: Evidence, labels: Array) -> Any:
+        """What the attacker learns from labelled photos of other people (int64 [n, P]); handed to `score`."""
+        return None
+
+    def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Array:
+        """float64 [n, m], the score of each photo and genome; each pair depends on nothing but that pair."""
+        raise NotImplementedError
+
+    def compete(self, scores: Array) -> Array:
+        """Scores of all photos of one population, float64 [n, m], after they have competed for the genomes."""
+        raise NotImplementedError
+
+
+class Identifier(Plugin):
+    """Kind `identifier`: names the person in a photo, from photos of known people; attacks in identification."""
+
+    sees: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    """What it is shown of photos: any of `embeddings` (what the attacker's network makes of them) and `photos`, with
+    which comes the network itself."""
+
+    def learn(self, gallery: Gallery) -> Any:
+        """What it learns from the gallery, once; handed to `score`."""
+        raise NotImplementedError
+
+    def score(self, probes: Faces, learned: Any) -> Array:
+        """float64 [n, people], how well each probe fits each person, higher is better; no probe bears on another."""
+        raise NotImplementedError
+
+
+class Architecture(Plugin):
+    """Kind `architecture`: an untrained predictor."""
+
+    def build(self, schema: Schema, size: int) -> nn.Module:
+        """A network from photos float [n, 3, size, size] in [0, 1] to logits [n, V], columns as in the schema.
+
+        Weights are drawn from torch's global generator, which the harness has seeded. The network normalises
+        photos itself if it wants to; each phenotype's logits are independent of the others' columns.
+        """
+        raise NotImplementedError
+
+
+class Recipe(Plugin):
+    """Kind `recipe`: how a predictor is trained."""
+
+    trains: ClassVar[bool] = True
+    """False for a recipe that leaves the network as it is."""
+
+    people: ClassVar[bool] = False
+    """True for a recipe that tells people apart and can learn nothing else."""
+
+    def train(self, network: nn.Module, classroom: Classroom) -> Report:
+        """Train the network in place and return its training curves; randomness only from the classroom's seed."""
+        raise NotImplementedError
+
+
+class Defender(Plugin):
+    """Kind `defender`: photos to photos, within a budget.
+
+    The harness cuts batches, moves them to the device, puts networks into evaluation mode, hands out random numbers
+    photo by photo, projects the result to `epsilon` (if the plugin has that parameter, in the L-infinity norm) and to
+    [0, 1], and measures what was really changed.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """What the defender must know, any of `predictor`, `genome` (log P of the true genome), `reference` (a reference
+    population of genomes), `labels` (true variants of the photo)."""
+
+    knowledge: ModelNames = "white-box"
+    """Whose predictor it sees: `white-box`, `other-seed`, the name of a model of the scenario, or several of them."""
+
+    rate: Fraction01 = Field(
+        1.0, description="part of the people who use it; the photos of the others stay as they are"
+    )
+
+    identities: InputPath | None = Field(
+        None, description="CSV file whose column `identity` has the identity numbers of the people who use it"
+    )
+
+    @model_validator(mode="after")
+    def _who(self) -> Defender:
+        if self.identities is not None and self.rate < 1:
+            raise ValueError(f"'identities' says who uses it, so leave 'rate' out, found rate {self.rate:g}")
+        return self
+
+    def input_files(self) -> list[Path]:
+        return [] if self.identities is None else [self.identities]
+
+    def learn(self, material: Material) -> Any:
+        """What the defender works out from many photos before it changes any; handed to `perturb` as `learned`."""
+        return None
+
+    def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
+        """float [n, 3, h, w] in [0, 1] to the same; a photo's result must not depend on the others in the batch."""
+        raise NotImplementedError
+
+    def proves(self) -> bool:
+        """Whether a theorem promises that a linear rule finds this poison; then both are held against photos.
+
+        Such a plugin has a parameter `phenotype`, whose variants (None: their combinations) are the classes.
+        """
+        return False
+
+    def bound(self, dimensions: int, classes: int) -> float | None:
+        """The accuracy promised for photos of so many numbers; None where the theorem knows no so many classes."""
+        raise NotImplementedError
+
+    def rule(self, photos: Array, learned: Any, centre: Array) -> Array:
+        """int64 [n], the class that the theorem's rule says; photos, centre (the mean clean photo): [.., 3, h, w]."""
+        raise NotImplementedError
+
+
+class Channel(Plugin):
+    """Kind `channel`: what posting does to a photo."""
+
+    eight_bit: ClassVar[bool] = True
+    """Whether published photos are multiples of 1/255."""
+
+    def publish(self, photos: Tensor) -> Tensor:
+        """float [n, 3, h, w] in [0, 1] to the same shape and range; no randomness."""
+        raise NotImplementedError
+
+    def through(self, photos: Tensor) -> Tensor:
+        """The same with a useful gradient, for defenders that optimise through the channel; straight-through here."""
+        from linkbench.channels.rounding import with_gradient_of
+
+        return with_gradient_of(photos, self.publish(photos.detach()))

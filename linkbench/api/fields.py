@@ -1,0 +1,124 @@
+"""Types of plugin parameters: a plugin declares `epsilon: Epsilon = 0.01`, this page says what that accepts."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
+
+
+def _pixel_fraction(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"\d+ */ *[1-9]\d*", value):
+        raise ValueError("expected a number from 0 to 1, without quotes, or a fraction such as 8/255")
+    return float(Fraction(value.replace(" ", "")))
+
+
+Epsilon = Annotated[
+    float,
+    BeforeValidator(_pixel_fraction),
+    Field(ge=0, le=1, description="largest change of a pixel, as a part of the pixel range; '8/255' is accepted"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^\d+/\d+$"},
+            ]
+        }
+    ),
+]
+"""An L-infinity (or other) budget in [0, 1] pixel units; `8/255` is accepted."""
+
+Radius = Annotated[
+    float,
+    BeforeValidator(_pixel_fraction),
+    Field(
+        ge=0, description="radius of the ball that the change lies in, in pixel units of [0, 1]; '8/255' is accepted"
+    ),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+/\d+$"}]}),
+]
+"""A budget in a norm that the plugin names; in the 2-norm it may be larger than 1."""
+
+Fraction01 = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole, 0 to 1."""
+
+PhenotypeName = Annotated[str, Field(min_length=1, json_schema_extra={"linkbench": "phenotype"})]
+"""The name of a phenotype of the scenario's schema; checked against it before any work starts."""
+
+
+def names_phenotypes(part: Any) -> bool:
+    """Whether a field, or its type anywhere inside, is a `PhenotypeName`; much cheaper than making its JSON schema."""
+    if isinstance(part, FieldInfo):
+        return part.json_schema_extra == {"linkbench": "phenotype"} or names_phenotypes(part.annotation)
+    return any(map(names_phenotypes, get_args(part)))
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+PhenotypeNames = Annotated[tuple[PhenotypeName, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+"""Several phenotypes; in a scenario a list. A list of lists spans a grid."""
+
+ModelNames = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_as_tuple),
+    Field(description="white-box, other-seed, a model of the scenario, or several of them"),
+]
+"""Whose predictor a defender sees. In a scenario a list spans a grid, a list of lists gives ensembles."""
+
+
+class _NestedUse:
+    """Validates `joint-pgd` or `{use: joint-pgd, steps: 5}` inside another plugin's parameters."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self, value: Any) -> Any:
+        from linkbench.registry.spec import parse_use
+
+        if isinstance(value, dict) and set(value) == {"use", "params"}:
+            value = {"use": value["use"], **value["params"]}
+        uses, wrong = parse_use(self.kind, value, ())
+        if wrong or len(uses) != 1:
+            said = [
+                what if location in ((), ("use",)) else f"{'.'.join(map(str, location))}: {what}"
+                for location, what in wrong
+            ]
+            raise ValueError("; ".join(said) or "a list spans no grid inside another plugin")
+        return {"use": uses[0].name, "params": uses[0].params}
+
+
+def nested(kind: str, default: Any = ..., description: str | None = None) -> Any:
+    """A field whose value is another plugin of some kind: `defender: DefenderUse = nested("defender", "joint-pgd")`.
+
+    The value is {"use": name, "params": {...}} with all defaults; `linkbench.registry.spec.nested_plugin(value, kind)` makes
+    the plugin object. The inner plugin's version and code become part of the stage's key.
+    """
+    return Field(default, description=description, json_schema_extra={"linkbench_use": kind}, validate_default=True)
+
+
+DefenderUse = Annotated[dict[str, Any], BeforeValidator(_NestedUse("defender"))]
+RecipeUse = Annotated[dict[str, Any], BeforeValidator(_NestedUse("recipe"))]
+RecipeUses = Annotated[list[RecipeUse], Field(min_length=1)]
+ChannelUses = Annotated[list[Annotated[dict[str, Any], BeforeValidator(_NestedUse("channel"))]], Field(min_length=1)]
+
+
+def _no_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold a NUL character")
+    return path.expanduser()
+
+
+InputPath = Annotated[
+    Path,
+    BeforeValidator(lambda value: Path(value) if isinstance(value, str) and value else value),
+    AfterValidator(_no_nul),
+    WithJsonSchema({"type": "string", "linkbench": "path"}),
+]
+"""A file or folder of the user, absolute or relative to the working directory."""

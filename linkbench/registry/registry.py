@@ -1,0 +1,190 @@
+"""The registry: which plugins there are, from where, and the classes behind them.
+
+Registrations are data, so listing plugins imports none of them. A plugin package that cannot be imported, or that
+registers nonsense, is kept as a `Broken` entry with its reason and hurts nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import io
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pluggy
+
+from linkbench import __version__
+from linkbench.api import hookspecs
+from linkbench.errors import PluginError
+
+API = 1
+"""Version of the plugin form; a registration says which one it was written for."""
+
+KINDS = {
+    "genomes": ("register_genomes", "GenomeSource"),
+    "cohort": ("register_cohorts", "CohortSource"),
+    "architecture": ("register_architectures", "Architecture"),
+    "recipe": ("register_recipes", "Recipe"),
+    "defender": ("register_defenders", "Defender"),
+    "channel": ("register_channels", "Channel"),
+    "attacker": ("register_attackers", "Attacker"),
+    "identifier": ("register_identifiers", "Identifier"),
+}
+"""Each kind of plugin: its hook, and its base class in `linkbench.api.base`."""
+
+FEW = 20
+"""So many names a message may list."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]|/(?=[a-z0-9])){0,63}")
+
+
+class Registration(NamedTuple):
+    """One plugin as its package announces it."""
+
+    kind: str
+    name: str
+    target: str
+    summary: str
+    distribution: str
+    version: str
+
+
+class Broken(NamedTuple):
+    """A package, or a single registration, that cannot be used, and why."""
+
+    distribution: str
+    name: str
+    reason: str
+
+
+class Registry:
+    """All registrations by kind and name; classes are imported when asked for."""
+
+    def __init__(self) -> None:
+        self.plugins: dict[str, dict[str, Registration]] = {kind: {} for kind in KINDS}
+        self.broken: list[Broken] = []
+
+    def add_module(self, module: object, distribution: str, version: str) -> None:
+        """Collect what one plugin module registers; problems become `broken` entries."""
+        manager = pluggy.PluginManager("linkbench")
+        manager.add_hookspecs(hookspecs)
+        try:
+            manager.register(module)
+            manager.check_pending()
+        except Exception as error:
+            self.broken.append(Broken(distribution, str(getattr(module, "__name__", module)), str(error)))
+            return
+        for kind, (hook, _) in KINDS.items():
+            try:
+                with self._silence(distribution, hook):
+                    getattr(manager.hook, hook)(register=functools.partial(self._register, kind, distribution, version))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                self.broken.append(Broken(distribution, hook, f"{type(error).__name__}: {error}"))
+
+    @contextlib.contextmanager
+    def _silence(self, distribution: str, name: str) -> Iterator[None]:
+        """Keep what is printed at import out of linkbench's own output, and say who printed it."""
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            yield
+        if text := printed.getvalue().strip():
+            shown = repr(text if len(text) <= 60 else text[:57] + "...")
+            self.broken.append(Broken(distribution, name, f"printed {shown} when it was imported; that is kept out"))
+
+    def _register(
+        self, kind: str, distribution: str, version: str, name: str, target: str, *, summary: str, api: int
+    ) -> None:
+        problem = None
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            problem = "a name has 1 to 64 of a-z 0-9 . _ / - and starts with a letter or digit"
+        elif api != API:
+            problem = f"was written for plugin form {api}, this linkbench has form {API}; install a matching version"
+        elif not isinstance(target, str) or target.count(":") != 1:
+            problem = f"the target {target!r} is not of the form 'package.module:Class'"
+        elif name in self.plugins[kind]:
+            problem = f"{kind} {name!r} is already registered by {self.plugins[kind][name].distribution}"
+        if problem:
+            self.broken.append(Broken(distribution, str(name), problem))
+            return
+        self.plugins[kind][name] = Registration(kind, name, target, str(summary), distribution, version)
+
+    def find(self, kind: str, name: str) -> Registration:
+        """The registration. Raises PluginError with the nearest name, or the reason why a package is broken."""
+        try:
+            return self.plugins[kind][name]
+        except KeyError:
+            pass
+        known = sorted(self.plugins[kind])
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        broken = "; ".join(f"{entry.distribution} is broken: {entry.reason}" for entry in self.broken)
+        raise PluginError(
+            f"there is no {kind} {name!r}; {hint}"
+            + (
+                f"known: {', '.join(known) or 'none'}"
+                if len(known) <= FEW
+                else f"linkbench plugins --kind {kind} lists all"
+            )
+            + (f"; {broken}" if broken else "")
+        )
+
+    def load(self, kind: str, name: str) -> Any:
+        """The plugin class. Raises PluginError if it cannot be imported or is not of its kind."""
+        registration = self.find(kind, name)
+        module_name, _, attribute = registration.target.partition(":")
+        where = f"{kind} {name!r} of {registration.distribution} {registration.version}"
+        base = getattr(importlib.import_module("linkbench.api.base"), KINDS[kind][1])
+        try:
+            with self._silence(registration.distribution, name):
+                target = getattr(importlib.import_module(module_name), attribute)
+                good = isinstance(target, type) and issubclass(target, base)
+                if good:
+                    target.model_rebuild()  # looks at the types of its parameters, and here it is known whose they are
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(
+                f"{where} cannot be imported ({registration.target}): {type(error).__name__}: {error}. "
+                f"Repair or uninstall {registration.distribution}"
+            ) from error
+        if not good:
+            raise PluginError(f"{where}: {registration.target} is not a subclass of linkbench.{base.__name__}")
+        return target
+
+    def name_of(self, kind: str, cls: type) -> str:
+        """The name under which a class is registered. Raises PluginError if it is not."""
+        target = f"{cls.__module__}:{cls.__qualname__}"
+        for name, registration in self.plugins[kind].items():
+            if registration.target == target:
+                return name
+        raise PluginError(f"{target} is registered as no {kind}; register it in a package")
+
+
+@functools.cache
+def registry() -> Registry:
+    """Built-ins and every installed package with an entry point in the group `linkbench`, loaded once."""
+    from linkbench.registry import builtins
+
+    out = Registry()
+    out.add_module(builtins, "linkbench", __version__)
+    for entry in sorted(importlib.metadata.entry_points(group="linkbench"), key=lambda entry: entry.name):
+        distribution = entry.dist.name if entry.dist else "unknown"
+        version = entry.dist.version if entry.dist else "0"
+        try:
+            with out._silence(distribution, entry.name):
+                module = entry.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            out.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {error}"))
+            continue
+        if isinstance(module, ModuleType | type) or hasattr(module, "__dict__"):
+            out.add_module(module, distribution, version)
+    return out

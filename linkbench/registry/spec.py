@@ -1,0 +1,181 @@
+"""A plugin chosen and parametrised in a scenario: `{use: joint-pgd, epsilon: 0.01}` or just `joint-pgd`."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.metadata
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple, get_origin
+
+from pydantic import ValidationError
+
+from linkbench.registry.code_digest import code_digest
+from linkbench.errors import PluginError
+from linkbench.registry.registry import registry
+from linkbench.scenario.yaml import Location
+
+
+class Use(NamedTuple):
+    """One plugin with all its parameters, defaults included, as plain JSON values."""
+
+    kind: str
+    name: str
+    params: dict[str, Any]
+    label: str
+
+    def plugin(self) -> Any:
+        """The plugin object. Raises PluginError if it cannot be imported."""
+        return registry().load(self.kind, self.name).model_validate(self.params, strict=False)
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides what the plugin does, for the key of a stage."""
+        found = registry().find(self.kind, self.name)
+        code = code_digest(found.target.partition(":")[0])
+        out: dict[str, Any] = {
+            "use": self.name,
+            "distribution": found.distribution,
+            "version": found.version,
+            "code": code,
+            "params": self.params,
+        }
+        libraries = registry().load(self.kind, self.name).libraries
+        if libraries:
+            out["libraries"] = {library: _version(library) for library in libraries}
+        nested = [value.identity() for _, value in nested_uses(self)]
+        return {**out, "inside": nested} if nested else out
+
+
+@functools.cache
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+class Wrong(NamedTuple):
+    """A problem at a location of the file."""
+
+    location: Location
+    what: str
+
+
+def parse_use(kind: str, entry: Any, location: Location) -> tuple[list[Use], list[Wrong]]:
+    """All points of the grid that one entry spans, and what is wrong with it.
+
+    A list as a parameter value spans a grid; where the parameter is itself a list, a list of lists does.
+    """
+    if isinstance(entry, str):
+        entry = {"use": entry}
+    if not isinstance(entry, Mapping):
+        return [], [Wrong(location, f"expected the name of one {kind} or a mapping with 'use:', found {found(entry)}")]
+    name = entry.get("use")
+    if not isinstance(name, str):
+        missing = (
+            "the key 'use' is missing; it names the plugin" if name is None else f"expected a name, found {found(name)}"
+        )
+        return [], [Wrong((*location, "use"), missing)]
+    title = entry.get("name", name)
+    if not isinstance(title, str) or not title or len(title) > 80 or any(ord(letter) < 32 for letter in title):
+        return [], [Wrong((*location, "name"), "expected 1 to 80 printable characters")]
+    try:
+        cls = registry().load(kind, name)
+    except PluginError as error:
+        return [], [Wrong((*location, "use") if "use" in entry else location, str(error))]
+    given = {key: value for key, value in entry.items() if key not in ("use", "name")}
+    axes = {key: value for key, value in given.items() if _spans(cls, key, value)}
+    uses: list[Use] = []
+    wrong: dict[Location, Wrong] = {}
+    for key in (key for key, values in axes.items() if not values):
+        wrong[(*location, key)] = Wrong((*location, key), "an empty list spans no grid; give at least one value")
+    for point in itertools.product(*(enumerate(values) for values in axes.values())):
+        at = dict(zip(axes, point, strict=True))
+        params = {**given, **{key: value for key, (_, value) in at.items()}}
+        try:
+            plugin = cls.model_validate(params)
+        except ValidationError as error:
+            for problem in error.errors():
+                key, *rest = problem["loc"] or ("",)
+                inside = (key, at[key][0], *rest) if key in at else (key, *rest)
+                where = (*location, *(part for part in inside if part != ""))
+                wrong.setdefault(where, Wrong(where, explain(problem, list(_names(cls)))))
+            continue
+        varied = {key: value for key, (_, value) in at.items() if not (kind == "defender" and key == "epsilon")}
+        uses.append(Use(kind, name, plugin.model_dump(mode="json", by_alias=True), label(title, varied)))
+    return uses, list(wrong.values())
+
+
+def nested_uses(use: Use) -> list[tuple[str, Use]]:
+    """Plugins that a plugin names in its own parameters (fields of type `fields.Nested`)."""
+    out: list[tuple[str, Use]] = []
+    for key, field in registry().load(use.kind, use.name).model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        value = use.params.get(field.alias or key)
+        if "linkbench_use" in extra and value is not None:
+            kind, items = str(extra["linkbench_use"]), value if isinstance(value, list) else [value]
+            out += [(key, Use(kind, item["use"], item["params"], item["use"])) for item in items]
+    return out
+
+
+def nested_plugin(value: Mapping[str, Any], kind: str) -> Any:
+    """The plugin object behind the value of a nested field."""
+    return registry().load(kind, value["use"]).model_validate(value["params"], strict=False)
+
+
+def label(title: str, params: Mapping[str, Any]) -> str:
+    """`known(phenotypes=eye)`: the name and the parameters that tell it from its neighbours."""
+    if not params:
+        return title
+    return f"{title}({', '.join(f'{key}={_short(value)}' for key, value in params.items())})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(_short(item) for item in value)
+    if isinstance(value, Mapping):
+        return str(value.get("use", "+".join(f"{key}:{_short(item)}" for key, item in value.items())))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _names(cls: Any) -> list[str]:
+    return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def _spans(cls: Any, key: str, value: Any) -> bool:
+    """Whether a list given for this parameter is a grid rather than a value."""
+    if not isinstance(value, list):
+        return False
+    field = next((field for name, field in cls.model_fields.items() if key == (field.alias or name)), None)
+    if field is None:
+        return False  # an unknown key, reported as such
+    if get_origin(field.annotation) in (tuple, list):
+        return bool(value) and all(isinstance(item, list) for item in value)
+    return True
+
+
+def explain(problem: Any, known: list[str]) -> str:
+    """A pydantic error in our words: what was found, what is allowed, the nearest match."""
+    kind, value = problem["type"], problem.get("input")
+    if kind == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown key; {hint}known: {', '.join(known) or 'none'}"
+    if kind == "missing":
+        return "is missing"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if kind == "value_error":
+        return f"{message}, found {found(value)}" if "found" not in message else message
+    return f"{message.replace('input should', 'must').replace(' should ', ' must ')}, found {found(value)}"
+
+
+def found(value: Any) -> str:
+    """A value as it is shown in a message: its kind and a short form."""
+    names = {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    if value is None:
+        return "nothing"
+    shown = repr(value)
+    return f"{names.get(type(value), type(value).__name__)} {shown if len(shown) <= 60 else shown[:57] + '...'}"

@@ -1,0 +1,136 @@
+"""Content-addressed artefacts on disk.
+
+    objects/ab/<sha256 of the file>.safetensors    what a stage left behind
+    keys/ab/<sha256 of the key>.json               which object a stage with this key left, and the key itself
+
+Everything is written under a temporary name and renamed, so a killed process leaves no half entry and any number of
+processes can share a store. An object is verified by its digest whenever it is read; a damaged one is forgotten and
+its stage runs again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from linkbench.store import tensorfile
+from linkbench.errors import StoreError
+from linkbench.api.data import Artefact
+
+KEY_VERSION = 1
+"""Raised when the meaning of a key changes, so that old entries are not mistaken for new ones."""
+
+
+class Entry(NamedTuple):
+    """One finished stage: its key, the digest of what it left, and how long it took."""
+
+    key: dict[str, Any]
+    digest: str
+    seconds: float
+
+
+def canonical(value: Any) -> str:
+    """One text for equal values, whatever the order of their keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+class Store:
+    """A folder of finished stages. Raises StoreError where the folder cannot be read or written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()  # a plugin may change the working directory
+        self.verified: set[str] = set()
+        try:
+            for part in ("objects", "keys", "tmp"):
+                (path / part).mkdir(parents=True, exist_ok=True)
+            self._sweep()
+        except OSError as error:
+            raise StoreError(
+                f"the store {path} cannot be written: {error.strerror}. "
+                f"Choose another folder with --store or LINKBENCH_STORE"
+            ) from None
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left behind; nobody writes to a temporary file for a day without touching it."""
+        for stale in (self.path / "tmp").iterdir():
+            with contextlib.suppress(OSError):
+                if stale.stat().st_mtime < time.time() - 86_400:
+                    stale.unlink()
+
+    def _key_file(self, key: dict[str, Any]) -> Path:
+        name = digest_of(key)
+        return self.path / "keys" / name[:2] / f"{name}.json"
+
+    def object_file(self, digest: str) -> Path:
+        return self.path / "objects" / digest[:2] / f"{digest}.safetensors"
+
+    def find(self, key: dict[str, Any]) -> Entry | None:
+        """The entry of a finished stage, or None; damaged entries count as none."""
+        try:
+            record = json.loads(self._key_file(key).read_bytes())
+            check = record.pop("check")
+            if check != digest_of(record) or record["key"] != key:
+                return None
+            return Entry(record["key"], record["digest"], record["seconds"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def read(self, digest: str) -> Artefact | None:
+        """The artefact, memory-mapped, or None if its bytes are not what they were; then it is removed."""
+        path = self.object_file(digest)
+        try:
+            if digest not in self.verified:
+                if tensorfile.file_digest(path) != digest:
+                    raise tensorfile.BadTensorFile("the digest does not match")
+                self.verified.add(digest)
+            return tensorfile.read(path)
+        except (OSError, tensorfile.BadTensorFile):
+            self.verified.discard(digest)
+            with contextlib.suppress(OSError):  # a store that is only read
+                path.unlink(missing_ok=True)
+            return None
+
+    def write(self, key: dict[str, Any], artefact: Artefact, clock: Any) -> Entry:
+        """Store what a stage left; `clock()` gives its seconds once its streams have been consumed."""
+        try:
+            with self._temporary(".safetensors") as temporary:
+                digest = tensorfile.write(temporary, artefact)
+                self._place(temporary, self.object_file(digest))
+            self.verified.add(digest)
+            record: dict[str, Any] = {"key": key, "digest": digest, "seconds": round(clock(), 4)}
+            with self._temporary(".json") as temporary:
+                temporary.write_text(json.dumps({**record, "check": digest_of(record)}, sort_keys=True))
+                self._place(temporary, self._key_file(key))
+        except OSError as error:
+            raise StoreError(
+                f"the store {self.path} cannot be written: {error.strerror}. Free some space, or choose another folder "
+                f"with --store or LINKBENCH_STORE"
+            ) from None
+        return Entry(key, digest, record["seconds"])
+
+    @contextlib.contextmanager
+    def _temporary(self, suffix: str) -> Iterator[Path]:
+        handle, name = tempfile.mkstemp(suffix=suffix, dir=self.path / "tmp")
+        os.close(handle)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    @staticmethod
+    def _place(temporary: Path, final: Path) -> None:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary.chmod(0o644)
+        os.replace(temporary, final)
