@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from linkbench.api.knowledge import Knowledge
+from linkbench.api.schema import PAPER
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.single_pgd import SinglePGD
-from linkbench.api.knowledge import Knowledge
 from linkbench.models.folding import fold
 from linkbench.models.predictor import Predictor
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.api.schema import PAPER
 
 STEPS, EPSILON = 20, 8 / 255
 CLOCK = "wall"

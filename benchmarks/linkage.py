@@ -1,4 +1,4 @@
-"""Speed of the linkage engine, as ratios. Run: python benchmarks/linkage.py [--large]
+"""Speed of the linkage engine, as ratios. Run: python benchmarks/ranking.py [--large]
 
 1. All success curves of the paper's matching (one setting, k = 1, 3, 5, every n from 10 to 456) against the authors'
    script, which took 294 s on two cores for its windows of n = 10, 20, ..., 460.
@@ -14,14 +14,14 @@ import time
 
 import numpy as np
 
-from linkbench.metrics import ranking as linkage
+from linkbench.api.data import Artefact, Cohort, Genomes, one_hot, strings
+from linkbench.api.schema import PAPER
 from linkbench.attackers.calibrated import Calibrated
 from linkbench.attackers.predicted import Predicted
 from linkbench.cohorts.paper_tables import PaperTablesCohort
 from linkbench.genomes.paper_tables import PaperTables
-from linkbench.api.schema import PAPER
+from linkbench.metrics import ranking
 from linkbench.stages.evidence import gather, ranked_scores
-from linkbench.api.data import Artefact, Cohort, Genomes, one_hot, strings
 
 AUTHORS_SECONDS = 294.0
 
@@ -35,8 +35,8 @@ def paper_curves() -> None:
     for _ in range(7):
         begun = time.perf_counter()
         scores = ranked_scores(Predicted(), genomes, gather(Predicted(), people, predicted, None))
-        ranks = linkage.count_ranks(scores)
-        curves = linkage.success_curves(ranks, len(genomes), (1, 3, 5), sizes)
+        ranks = ranking.count_ranks(scores)
+        curves = ranking.success_curves(ranks, len(genomes), (1, 3, 5), sizes)
         times.append(time.perf_counter() - begun)
     own = statistics.median(times)
     print(f"paper's matching, {len(sizes)} sizes x {len(curves)} k: {own:.4f} s, median of {len(times)}")
@@ -57,7 +57,7 @@ def large(photos: int, size: int) -> None:
     seen = Artefact({"photo": np.arange(photos), "probabilities": one_hot(variants, PAPER)}, {})
     for attacker in (Predicted(), Calibrated()):
         begun = time.perf_counter()
-        ranks = linkage.count_ranks(ranked_scores(attacker, genomes, gather(attacker, people, seen, seen)))
+        ranks = ranking.count_ranks(ranked_scores(attacker, genomes, gather(attacker, people, seen, seen)))
         seconds = time.perf_counter() - begun
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         name = type(attacker).__name__.lower()

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from linkbench.api import seeds
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.schema import PAPER
 from linkbench.defenders.convolution import Convolution
 from linkbench.defenders.shortcut import Shortcut
-from linkbench.api.base import Defender
-from linkbench.api.knowledge import Knowledge, Material
-from linkbench.api.schema import PAPER
 from linkbench.stages.protect import batches
 
 PATTERNS = ("mean-shift", "rademacher", "lsp", "one-pixel", "autoregressive")
@@ -26,10 +26,10 @@ def seconds(poison: Defender, photos: torch.Tensor, labels: np.ndarray[tuple[int
     """Seconds of the processor for 1,000 photos, float32 [n, 3, h, w]; all combinations of labels are classes."""
     rows = np.arange(len(photos))
     begun = time.process_time()
-    material = Material(
+    study_set = StudySet(
         PAPER, lambda index: photos[torch.from_numpy(index)], rows, labels, rows, photos.shape[-1], "cpu", 0
     )
-    learned = poison.learn(material)
+    learned = poison.learn(study_set)
     for part in batches(len(photos), tuple(photos.shape), "cpu"):
         known = Knowledge(PAPER, tuple(rows[part]), 0, labels=torch.from_numpy(labels[part]), learned=learned)
         poison.perturb(photos[part], known)

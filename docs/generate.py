@@ -96,8 +96,8 @@ def reference() -> str:
 
 def keys(task: str) -> str:
     """The table of all keys of a scenario of some task, those of its inner mappings behind a dot."""
-    from linkbench.scenario.file import FILES, GallerySettings, ModelEntry, Parts, Split
     from linkbench.metrics.settings import Measure
+    from linkbench.scenario.file import FILES, GallerySettings, ModelEntry, Parts, Split
 
     rows: dict[str, Any] = {}
     required: list[str] = []
@@ -145,8 +145,8 @@ def parameters(properties: dict[str, Any], required: list[str]) -> str:
 def accepts(value: dict[str, Any]) -> str:
     """What a parameter may be, in words, from its JSON Schema."""
     if "linkbench_use" in value:
-        use = value["linkbench_use"]
-        return f"a list of {use}s" if value.get("type") == "array" else f"a {use}"
+        spec = value["linkbench_use"]
+        return f"a list of {spec}s" if value.get("type") == "array" else f"a {spec}"
     if "linkbench" in value:
         return "a phenotype" if value["linkbench"] == "phenotype" else str(value["linkbench"])
     if "enum" in value:

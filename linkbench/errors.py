@@ -16,6 +16,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+Location = tuple[str | int, ...]
+"""Where a value stands in a file: the keys and positions that lead to it."""
+
 
 class LinkbenchError(Exception):
     """Base of every error that a user can mend."""

@@ -11,9 +11,9 @@ from standins import knowledge, predictor, random_photos
 from torch import Tensor
 
 from linkbench.adapters.classifier import CombinationClassifier
-from linkbench.adapters.classifier_attack import Spec
-from linkbench.registry.registry import registry
+from linkbench.adapters.classifier_attack import AttackSpec
 from linkbench.api.schema import Schema
+from linkbench.registry.registry import registry
 
 SCHEMA = Schema({"sex": ("female", "male"), "eye": ("blue", "intermediate", "brown")})
 BUDGET = 0.2
@@ -35,7 +35,7 @@ class Adapter(NamedTuple):
     """prefix: of the plugins' names; attacks: its table; small, special: parameters of all, and of one, for a test."""
 
     prefix: str
-    attacks: Mapping[str, Spec]
+    attacks: Mapping[str, AttackSpec]
     small: Mapping[str, Any]
     special: Mapping[str, Mapping[str, Any]]
 

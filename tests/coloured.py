@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from linkbench.api.training_data import Classroom, Lesson, Photos
-from linkbench.api.schema import Schema
-from linkbench.stages import Task
-from linkbench.registry.spec import Use, parse_use
 from linkbench.api.data import TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, strings
+from linkbench.api.schema import Schema
+from linkbench.api.training_data import Examples, Photos, TrainingData
+from linkbench.plan.task import Task
+from linkbench.registry.spec import Spec, parse_spec
 
 TOY = Schema({"side": ("left", "right"), "tint": ("red", "green", "blue")})
 
@@ -44,13 +44,13 @@ def log_p(truth: Array) -> Array:
     return np.log(np.concatenate(parts, axis=1))
 
 
-def lesson(truth: Array, seed: int, **look: Any) -> Lesson:
-    return Lesson(Photos(photos(truth, seed, **look)), truth.copy(), log_p(truth), np.arange(len(truth)))
+def examples(truth: Array, seed: int, **look: Any) -> Examples:
+    return Examples(Photos(photos(truth, seed, **look)), truth.copy(), log_p(truth), np.arange(len(truth)))
 
 
-def classroom(count: int = 64, held: int = 32, seed: int = 0, rare: float | None = None, **look: Any) -> Classroom:
-    training = lesson(labels(count, 1, rare), 1, **look)
-    return Classroom(TOY, training, lesson(labels(held, 2), 2, **look), training.log_p, "cpu", seed)
+def data(count: int = 64, held: int = 32, seed: int = 0, rare: float | None = None, **look: Any) -> TrainingData:
+    training = examples(labels(count, 1, rare), 1, **look)
+    return TrainingData(TOY, training, examples(labels(held, 2), 2, **look), training.log_p, "cpu", seed)
 
 
 def cohort(count: int = 96, **look: Any) -> tuple[Artefact, Artefact]:
@@ -63,10 +63,10 @@ def cohort(count: int = 96, **look: Any) -> tuple[Artefact, Artefact]:
     return people.artefact(), Genomes(TOY, names, log_p(truth)).artefact()
 
 
-def use(kind: str, entry: Any) -> Use:
-    uses, wrong = parse_use(kind, entry, ())
+def spec(kind: str, entry: Any) -> Spec:
+    specs, wrong = parse_spec(kind, entry, ())
     assert not wrong, wrong
-    return uses[0]
+    return specs[0]
 
 
 def task(
@@ -78,5 +78,5 @@ def task(
 ) -> Task:
     if "cohort" not in inputs:
         inputs["cohort"], inputs["genomes"] = cohort()
-    uses = {"architecture": use("architecture", architecture), "recipe": use("recipe", recipe)}
-    return Task(inputs, uses, settings or {}, seed, "cpu")
+    specs = {"architecture": spec("architecture", architecture), "recipe": spec("recipe", recipe)}
+    return Task(inputs, specs, settings or {}, seed, "cpu")

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from linkbench import cli
-from linkbench.registry import code_digest as code, registry as plugins
+from linkbench.execution.run import Run
 from linkbench.leaderboard import entry
 from linkbench.leaderboard.board import entries_folder
 from linkbench.leaderboard.collect import make
 from linkbench.plan.make import make_plan
+from linkbench.registry import code_digest as code
+from linkbench.registry import registry as plugins
 from linkbench.results.folder import Results, collect, describe, write
 from linkbench.results.table import Row
-from linkbench.execution.run import Run
 from linkbench.scenario.load import load_scenario
 from linkbench.stages import matching
 from linkbench.store.store import Store

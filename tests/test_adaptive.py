@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coloured import classroom, cohort, task
+from coloured import cohort, data, task
 
+from linkbench.api.knowledge import StudySet
+from linkbench.api.seeds import derive
 from linkbench.defenders.fawkes import Fawkes
-from linkbench.api.knowledge import Material
-from linkbench.registry.registry import registry
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.standard import Standard
-from linkbench.api.seeds import derive
+from linkbench.registry.registry import registry
+from linkbench.registry.spec import parse_spec
 from linkbench.stages.train import train
-from linkbench.registry.spec import parse_use
 
 QUICK: dict[str, Any] = {
     "steps": 1, "iterations": 1, "rounds": 1, "train_steps": 1, "candidates": 3, "random_start": True,
@@ -60,18 +60,18 @@ def test_tools_that_see_the_predictor_see_its_filter(name: str, front: str, monk
 
 
 def test_what_it_learns_it_learns_once_from_his_people(monkeypatch: pytest.MonkeyPatch) -> None:
-    studied: list[Material] = []
+    studied: list[StudySet] = []
     original = Fawkes.learn
 
-    def watched(self: Fawkes, material: Material) -> Any:
-        studied.append(material)
-        return original(self, material)
+    def watched(self: Fawkes, study_set: StudySet) -> Any:
+        studied.append(study_set)
+        return original(self, study_set)
 
     monkeypatch.setattr(Fawkes, "learn", watched)
-    room = classroom(16, 8)
-    uses, wrong = parse_use("architecture", {"use": "small-cnn", "width": 4, "depth": 3}, ())
+    room = data(16, 8)
+    specs, wrong = parse_spec("architecture", {"use": "small-cnn", "width": 4, "depth": 3}, ())
     assert not wrong
-    network = uses[0].plugin().build(room.schema, 32)
+    network = specs[0].plugin().build(room.schema, 32)
     Adaptive(epochs=1, defender=quick("fawkes")).train(network, room)
     assert len(studied) == 1
     np.testing.assert_array_equal(studied[0].keys, room.training.photos.rows)

@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
+from linkbench.api.base import Attacker
+from linkbench.api.data import MISSING, TEST, Artefact, Cohort, Evidence, Genomes, most_likely, strings
+from linkbench.api.schema import HIRISPLEX, PAPER, Schema
 from linkbench.attackers.assignment import Assignment, prices
 from linkbench.attackers.bayes import normalised
 from linkbench.attackers.calibrated import Calibrated
 from linkbench.attackers.predicted import GroundTruth, Known, Predicted
 from linkbench.attackers.soft import Soft
-from linkbench.api.base import Attacker
-from linkbench.registry.registry import registry
 from linkbench.metrics.settings import Measure
-from linkbench.api.schema import HIRISPLEX, PAPER, Schema
-from linkbench.stages import Task
+from linkbench.plan.task import Task
+from linkbench.registry.registry import registry
+from linkbench.registry.spec import parse_spec
 from linkbench.stages.evidence import FOLDS, gather, ranked_scores
 from linkbench.stages.link import rank
 from linkbench.stages.matching import matched
-from linkbench.registry.spec import parse_use
-from linkbench.api.data import MISSING, TEST, Artefact, Cohort, Evidence, Genomes, most_likely, strings
 
 NAMES = sorted(registry().plugins["attacker"])
 EVIDENCE = {"variants", "probabilities", "truth"}
@@ -138,14 +138,14 @@ class TestEveryAttacker:
 
     def test_nobody_is_judged_by_what_his_own_photos_teach(self) -> None:
         target = gather(self.plugin, self.people, published(self.people), None)
-        judged = np.concatenate([lesson.photos for lesson in target.lessons])
+        judged = np.concatenate([examples.photos for examples in target.lessons])
         assert sorted(judged.tolist()) == list(range(23))
         learns = type(self.plugin).learn is not Attacker.learn
         assert len(target.lessons) == (FOLDS if learns else 1)
-        for lesson in target.lessons:
-            others = ~np.isin(self.people.identity, self.people.identity[lesson.photos])
-            assert lesson.labels.tolist() == (self.people.labels[others].tolist() if learns else [])
-            assert len(lesson.training) == len(lesson.labels)
+        for examples in target.lessons:
+            others = ~np.isin(self.people.identity, self.people.identity[examples.photos])
+            assert examples.labels.tolist() == (self.people.labels[others].tolist() if learns else [])
+            assert len(examples.training) == len(examples.labels)
 
     def test_grouping_changes_no_score(self) -> None:
         twice = np.tile(np.arange(41), 3)
@@ -170,9 +170,9 @@ def test_held_out_photos_teach_where_there_are_some() -> None:
     )
     target = gather(Calibrated(), people, linked, held_out)
     assert target.truth.tolist() == people.truth[:12].tolist()
-    [lesson] = target.lessons
-    assert lesson.photos.tolist() == list(range(12))
-    assert lesson.labels.tolist() == people.labels[12:].tolist()
+    [examples] = target.lessons
+    assert examples.photos.tolist() == list(range(12))
+    assert examples.labels.tolist() == people.labels[12:].tolist()
 
 
 def test_known_of_everything_is_ground_truth() -> None:
@@ -303,10 +303,10 @@ def test_ties_of_a_match_are_broken_by_chance_and_not_by_file_order() -> None:
             expected = min(k / size, 1.0)
             tolerance = 5 * np.sqrt(expected * (1 - expected) / drawn["sampled_draws"][row].sum())
             assert means[row, column] == pytest.approx(expected, abs=tolerance + 1e-12)
-    use = parse_use("attacker", "assignment", ())[0][0]
+    spec = parse_spec("attacker", "assignment", ())[0][0]
     settings = {"sizes": [10], "top_k": [1]}
     inputs = {"genomes": genomes.artefact(), "cohort": people.artefact(), "predict": published(people)}
-    ranked = rank(Task(inputs, {"attacker": use}, settings, 0, "cpu"))
+    ranked = rank(Task(inputs, {"attacker": spec}, settings, 0, "cpu"))
     assert ranked.meta["auc"] == pytest.approx(0.5, abs=0.1)
     assert (ranked.array("better") == 0).mean() < 0.2  # 1/60 is expected, file order would give 1
 

@@ -8,22 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from coloured import TOY, classroom, cohort, task
+from coloured import TOY, cohort, data, task
 from torch import nn
 
-from linkbench.errors import InputError
 from linkbench.api.base import Recipe
-from linkbench.api.training_data import Classroom
-from linkbench.models.seeding import seeded
+from linkbench.api.data import MISSING, TRAIN, VALIDATION, Artefact
+from linkbench.api.training_data import Report, TrainingData
+from linkbench.errors import InputError
 from linkbench.models.losses import Score
 from linkbench.models.predictor import WEIGHTS
+from linkbench.models.seeding import seeded
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.api.training_data import Report
-from linkbench.registry.registry import Registration, registry
 from linkbench.recipes.best_of import BestOf
+from linkbench.registry.registry import Registration, registry
+from linkbench.registry.spec import parse_spec
 from linkbench.stages.train import train
-from linkbench.registry.spec import parse_use
-from linkbench.api.data import MISSING, TRAIN, VALIDATION, Artefact
 
 SMALL = {"use": "small-cnn", "width": 4, "depth": 3}
 QUICK: dict[str, Any] = {"use": "standard", "epochs": 4, "learning_rate": 0.01}
@@ -35,7 +34,7 @@ class Fixed(Recipe):
 
     value: float = 0.0
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.fill_(self.value)
@@ -90,17 +89,17 @@ def test_clean_validation_photos_decide_and_poison_does_not_reach_them() -> None
     people, genomes = cohort(32)
     rows = np.flatnonzero(people.array("split") == TRAIN)
     dark = Artefact({"photo": rows, "photos": np.zeros((len(rows), 3, 32, 32), np.uint8)}, {})
-    seen: list[Classroom] = []
+    seen: list[TrainingData] = []
 
     class Look(Recipe):
-        def train(self, network: nn.Module, classroom: Classroom) -> Report:
-            seen.append(classroom)
+        def train(self, network: nn.Module, data: TrainingData) -> Report:
+            seen.append(data)
             return Report()
 
     given = task(SMALL, "standard", cohort=people, genomes=genomes, poisoned=dark)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(given.uses["recipe"]), "plugin",
-                      lambda use: Look() if use.kind == "recipe" else SmallCNN(width=4, depth=3))  # fmt: skip
+        patch.setattr(type(given.specs["recipe"]), "plugin",
+                      lambda spec: Look() if spec.kind == "recipe" else SmallCNN(width=4, depth=3))  # fmt: skip
         train(given)
     held = np.flatnonzero(people.array("split") == VALIDATION)
     assert float(seen[0].training.photos.batch(np.arange(4)).max()) == 0
@@ -109,7 +108,7 @@ def test_clean_validation_photos_decide_and_poison_does_not_reach_them() -> None
 
 
 def test_ties_go_to_the_first_and_one_phenotype_may_decide() -> None:
-    room = classroom(16, 8)
+    room = data(16, 8)
     values = [{"use": "fixed"}, {"use": "fixed", "value": 1e-9}]
     report = BestOf(recipes=values).train(network(), room)
     assert [one["chosen"] for one in report.candidates] == [True, False]
@@ -120,7 +119,7 @@ def test_ties_go_to_the_first_and_one_phenotype_may_decide() -> None:
 
 
 def test_all_candidates_start_from_the_same_weights() -> None:
-    room = classroom(16, 8)
+    room = data(16, 8)
     one, other = network(), network()
     BestOf(recipes=[{"use": "fixed", "value": 3.0}, QUICK]).train(one, room)
     with seeded("cpu", 0):
@@ -129,7 +128,7 @@ def test_all_candidates_start_from_the_same_weights() -> None:
 
 
 def test_without_validation_photos_it_refuses() -> None:
-    room = classroom(16, 8)
+    room = data(16, 8)
     nobody = dataclasses.replace(room, validation=dataclasses.replace(room.validation, labels=np.zeros((0, 2), int)))
     with pytest.raises(InputError, match=r"best-of .* has no photos; give split.validation more people"):
         BestOf(recipes=[QUICK]).train(network(), nobody)
@@ -142,7 +141,7 @@ def test_without_validation_photos_it_refuses() -> None:
 
 
 def test_the_default_tries_every_countermeasure() -> None:
-    uses, wrong = parse_use("recipe", "best-of", ())
+    specs, wrong = parse_spec("recipe", "best-of", ())
     assert not wrong
     from linkbench.api.countermeasure import Countermeasure
 
@@ -151,4 +150,4 @@ def test_the_default_tries_every_countermeasure() -> None:
     filters = {name for name, cls in classes.items() if issubclass(cls, Countermeasure)}
     assert classes["channel"].model_fields["channels"].is_required()  # nothing to try before somebody names one
     filters -= {"channel"}
-    assert set(uses[0].plugin().names()) == filters | {"standard", "adversarial"}
+    assert set(specs[0].plugin().names()) == filters | {"standard", "adversarial"}

@@ -13,7 +13,7 @@ from conftest import Finished
 from test_plugins import GOOD, hook
 
 from linkbench.registry import catalogue
-from linkbench.registry.spec import parse_use
+from linkbench.registry.spec import parse_spec
 
 
 def listed(done: Finished) -> dict[str, Any]:
@@ -96,5 +96,5 @@ def test_what_is_remembered_is_what_the_classes_say(home: Path) -> None:
     ],
 )
 def test_libraries_are_in_the_keys(kind: str, name: str, library: str) -> None:
-    identity = parse_use(kind, name, ())[0][0].identity()
+    identity = parse_spec(kind, name, ())[0][0].identity()
     assert identity["libraries"][library]

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
+from linkbench.api.base import Channel
 from linkbench.channels.chain import Chain
 from linkbench.channels.dct import CHROMINANCE, LUMINANCE, soft_jpeg, soft_round, steps
 from linkbench.channels.float import Float
 from linkbench.channels.jpeg import Jpeg
 from linkbench.channels.png import Png
 from linkbench.channels.resize import Resize
-from linkbench.api.base import Channel
-from linkbench.registry.spec import Use, nested_uses, parse_use
+from linkbench.registry.spec import Spec, nested_specs, parse_spec
 
 
 def smooth(n: int = 2, h: int = 32, w: int = 32, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -196,12 +196,12 @@ def test_chain_knows_whether_it_rounds() -> None:
 
 def test_chain_in_a_scenario() -> None:
     entry = {"use": "chain", "channels": [[{"use": "resize", "size": 32}, "jpeg"], ["png"]]}
-    uses, wrong = parse_use("channel", entry, ())
+    specs, wrong = parse_spec("channel", entry, ())
     assert not wrong
-    assert [use.label for use in uses] == ["chain(channels=resize+jpeg)", "chain(channels=png)"]
-    assert [inner.name for _, inner in nested_uses(uses[0])] == ["resize", "jpeg"]
-    assert isinstance(uses[0], Use)
-    plugin = uses[0].plugin()
+    assert [spec.label for spec in specs] == ["chain(channels=resize+jpeg)", "chain(channels=png)"]
+    assert [inner.name for _, inner in nested_specs(specs[0])] == ["resize", "jpeg"]
+    assert isinstance(specs[0], Spec)
+    plugin = specs[0].plugin()
     assert [type(link) for link in plugin.links()] == [Resize, Jpeg]
     assert plugin.links()[0].size == 32
 
@@ -221,8 +221,8 @@ def test_chain_in_a_scenario() -> None:
     ],
 )
 def test_wrong_parameters_are_explained(entry: dict[str, Any], message: str) -> None:
-    uses, wrong = parse_use("channel", entry, ())
-    assert not uses
+    specs, wrong = parse_spec("channel", entry, ())
+    assert not specs
     assert message in wrong[0].what
 
 

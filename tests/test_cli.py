@@ -21,7 +21,7 @@ from linkbench import __version__
 from linkbench.cli import COMMANDS
 from linkbench.errors import ScenarioError
 from linkbench.genomes.paper_tables import PaperTables
-from linkbench.genomes.table import Table
+from linkbench.genomes.table import GenomeTable
 from linkbench.metrics.ranking import Ranks, expected_success
 from linkbench.results.table import COLUMNS
 
@@ -155,8 +155,8 @@ class Odd(PaperTablesCohort):
         return replace(cohort, truth=np.where(np.arange(456) == 7, 456, cohort.truth))
 """
 EPS = """
-from linkbench.fields import Epsilon
-from linkbench.kinds import Defender
+from linkbench.api.fields import Epsilon
+from linkbench.api.base import Defender
 
 class Eps(Defender):
     epsilon: Epsilon = 0.01
@@ -190,7 +190,7 @@ def test_bad_input_is_told_and_leaves_nothing(
     run_cli: Cli, fake_plugin: Any, tmp_path: Path, command: str, scenario: str, table: str | None, says: str
 ) -> None:
     register = """
-from linkbench.hookspecs import hookimpl
+from linkbench.api.hookspecs import hookimpl
 
 @hookimpl
 def register_cohorts(register):
@@ -360,14 +360,14 @@ def test_why_after_other_genomes_names_the_parameter_and_the_inputs(run_cli: Cli
 
 def test_a_failing_cell_does_not_end_the_run(run_cli: Cli, fake_plugin: Any) -> None:
     register = """
-from linkbench.hookspecs import hookimpl
+from linkbench.api.hookspecs import hookimpl
 
 @hookimpl
 def register_attackers(register):
     register("lame", "pkg.lame:Lame", summary="x", api=1)
 """
     plugin = """
-from linkbench.kinds import Attacker
+from linkbench.api.base import Attacker
 
 class Lame(Attacker):
     def score(self, evidence, genomes, learned):
@@ -452,11 +452,11 @@ def test_exported_genomes_are_the_genomes(run_cli: Cli, name: str, settings: lis
     done = run_cli("genomes", "export", name, *flags, "--out", "below/g.csv", "--seed", "3")
     assert done.status == 0
     assert done.out == f"{count} genomes: below/g.csv\n"
-    found = Table(path=Path("below/g.csv")).build(0)
+    found = GenomeTable(path=Path("below/g.csv")).build(0)
     assert len(found) == count
     again = run_cli("genomes", "export", "table", "--set", "path=below/g.csv", "--out", "h.csv")
     assert again.status == 0
-    np.testing.assert_allclose(Table(path=Path("h.csv")).build(0).log_p, found.log_p, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(GenomeTable(path=Path("h.csv")).build(0).log_p, found.log_p, rtol=1e-14, atol=1e-14)
     if name == "paper-tables":
         own = PaperTables(setting="ideal").build(0)
         assert found.ids.tolist() == own.ids.tolist()

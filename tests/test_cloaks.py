@@ -13,16 +13,16 @@ from pydantic import ValidationError
 from standins import Net, Predictor, random_photos
 from torch import Tensor, nn
 
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.schema import PAPER
+from linkbench.defenders.blur import smoothed
 from linkbench.defenders.cloak import find_targets, joined
 from linkbench.defenders.fawkes import Fawkes
-from linkbench.models.features import deep_features
-from linkbench.metrics.image_quality import dssim
-from linkbench.defenders.blur import smoothed
 from linkbench.defenders.lowkey import LowKey
 from linkbench.errors import PluginError
-from linkbench.api.base import Defender
-from linkbench.api.knowledge import Knowledge, Material
-from linkbench.api.schema import PAPER
+from linkbench.metrics.image_quality import dssim
+from linkbench.models.features import deep_features
 
 COUNT, SIZE = 8, 32
 PHOTOS = random_photos(COUNT, SIZE)
@@ -59,9 +59,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def material(photos: Tensor = PHOTOS, network: Any = NETWORK, identity: Any = None) -> Material:
+def study_set(photos: Tensor = PHOTOS, network: Any = NETWORK, identity: Any = None) -> StudySet:
     who = np.arange(len(photos)) // 2 if identity is None else np.asarray(identity)
-    return Material(
+    return StudySet(
         schema=PAPER, pixels=lambda index: photos[torch.from_numpy(index)], keys=np.arange(len(photos)), labels=None,
         identity=who, size=SIZE, device="cpu", seed=5, predictor=network,
     )  # fmt: skip
@@ -69,7 +69,7 @@ def material(photos: Tensor = PHOTOS, network: Any = NETWORK, identity: Any = No
 
 def told(defender: Defender, network: Any = NETWORK, count: int = COUNT, start: int = 0) -> Knowledge:
     keys = tuple(range(start, start + count))
-    return Knowledge(schema=PAPER, keys=keys, seed=5, predictor=network, learned=defender.learn(material()))
+    return Knowledge(schema=PAPER, keys=keys, seed=5, predictor=network, learned=defender.learn(study_set()))
 
 
 CLOAKS: dict[str, Defender] = {
@@ -118,7 +118,7 @@ def test_fawkes_moves_features_to_its_target_within_its_perceptual_budget(mode: 
 
 
 def test_fawkes_has_one_target_per_person_and_the_most_distant_one() -> None:
-    targets = find_targets(material(), 50)
+    targets = find_targets(study_set(), 50)
     assert len(targets.centres) == COUNT // 2
     features = joined(FEATURES, PHOTOS, targets.scales)
     for person in range(COUNT // 2):
@@ -126,7 +126,7 @@ def test_fawkes_has_one_target_per_person_and_the_most_distant_one() -> None:
         (chosen,) = {targets.chosen[row] for row in mine}
         apart = torch.cdist(features[mine], targets.centres).amin(dim=0)
         assert float(apart[chosen]) == pytest.approx(float(apart.max()))
-    few = find_targets(material(), 2)
+    few = find_targets(study_set(), 2)
     assert len(few.centres) == 2
     unknown = Fawkes(steps=2)
     assert unknown.perturb(PHOTOS, replace(told(unknown), keys=tuple(range(90, 90 + COUNT)))).isfinite().all()
@@ -168,10 +168,10 @@ def test_what_is_missing_is_named() -> None:
         with pytest.raises(PluginError, match="must see a predictor"):
             defender.perturb(PHOTOS, Knowledge(schema=PAPER, keys=tuple(range(COUNT)), seed=1))
     with pytest.raises(PluginError, match="must see a predictor"):
-        Fawkes().learn(material(network=None))
+        Fawkes().learn(study_set(network=None))
     with pytest.raises(PluginError, match="has studied"):
         Fawkes().perturb(PHOTOS, Knowledge(schema=PAPER, keys=tuple(range(COUNT)), seed=1, predictor=NETWORK))
     with pytest.raises(PluginError, match="1 person"):
-        Fawkes().learn(material(identity=[7] * COUNT))
+        Fawkes().learn(study_set(identity=[7] * COUNT))
     with pytest.raises(PluginError, match="at least two candidates"):
-        Fawkes(candidates=1).learn(material())
+        Fawkes(candidates=1).learn(study_set())

@@ -14,12 +14,13 @@ import torch
 from conftest import Finished
 
 from linkbench.api import base as kinds
-from linkbench.errors import InputError
 from linkbench.api.fields import Epsilon
 from linkbench.api.training_data import Report
+from linkbench.errors import InputError
 from linkbench.registry.registry import KINDS, registry
 from linkbench.testing import Skip, common, conformance, examine
-from linkbench.testing.kit import MODULES, Subject, checks_of, run_check
+from linkbench.testing.check import Subject, run_check
+from linkbench.testing.kit import MODULES, checks_of
 
 BUILT_IN = [
     (kind, name)
@@ -266,7 +267,7 @@ class Fresh(Narrow):
 class Lazy(kinds.Recipe):
     """Learns nothing."""
 
-    def train(self, network: Any, classroom: Any) -> Any:
+    def train(self, network: Any, data: Any) -> Any:
         return Report([{"phase": "lazy", "epoch": 0, "loss": float("nan")}])
 
 
@@ -274,8 +275,8 @@ class Copying(kinds.GenomeSource):
     """Gives everybody the same name, and too much probability."""
 
     def build(self, seed: int) -> Any:
-        from linkbench.testing.tables import genomes
         from linkbench.api.data import Genomes
+        from linkbench.testing.tables import genomes
 
         made = genomes(3, seed)
         return Genomes(made.schema, made.ids[[0, 0, 0]], made.log_p * 0.1)
@@ -349,14 +350,14 @@ def test_what_is_no_plugin_is_refused() -> None:
 
 
 REGISTER = """
-from linkbench.hookspecs import hookimpl
+from linkbench.api.hookspecs import hookimpl
 
 @hookimpl
 def register_attackers(register):
     register("mine", "pkg.plugin:Mine", summary="mine", api=1)
 """
 PLUGIN = """
-from linkbench.kinds import Attacker
+from linkbench.api.base import Attacker
 
 class Mine(Attacker):
     \"\"\"Mine.\"\"\"

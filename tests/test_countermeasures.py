@@ -8,34 +8,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from coloured import TOY, classroom, cohort, labels, photos, task
+from coloured import TOY, cohort, data, labels, photos, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standins import random_photos
 from torch import Tensor, nn
 
-from linkbench.store import tensorfile
+from linkbench.api.countermeasure import Countermeasure
+from linkbench.api.data import TRAIN, Array, Artefact
+from linkbench.api.training_data import Examples, Photos, Seen, TrainingData
 from linkbench.channels.jpeg import Jpeg
-from linkbench.models.features import deep_features
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.errors import PluginError, WeightsError
-from linkbench.api.training_data import Classroom, Lesson, Photos, Seen
-from linkbench.models.seeding import seeded
+from linkbench.models.features import deep_features
 from linkbench.models.filters import Filter, Filtered, bare, look_through, pack, unpack
 from linkbench.models.predictor import Predictor, load_predictor, parts_of, predict
+from linkbench.models.seeding import seeded
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.registry.registry import registry
 from linkbench.recipes.bit_depth import BitDepth
 from linkbench.recipes.blur import BlurFilter
 from linkbench.recipes.channel import ChannelFilter
-from linkbench.api.countermeasure import Countermeasure
 from linkbench.recipes.grayscale import Grayscale
 from linkbench.recipes.jpeg import JpegFilter
 from linkbench.recipes.orthogonal_projection import OrthogonalProjection
 from linkbench.recipes.standard import Standard
+from linkbench.registry.registry import registry
+from linkbench.registry.spec import parse_spec
 from linkbench.stages.train import train
-from linkbench.registry.spec import parse_use
-from linkbench.api.data import TRAIN, Array, Artefact
+from linkbench.store import tensorfile
 
 SMALL = {"use": "small-cnn", "width": 4, "depth": 3}
 QUICK: dict[str, Any] = {"use": "standard", "epochs": 2, "learning_rate": 0.01}
@@ -57,11 +57,11 @@ def planted(count: int, seed: int, strength: float = 0.25) -> tuple[Array, Array
     return (shown.clip(0, 1) * 255).round().astype(np.uint8), truth, pattern
 
 
-def poisoned_room(count: int = 160) -> tuple[Classroom, Array]:
-    room = classroom(count, 48, contrast=0.2)
+def poisoned_room(count: int = 160) -> tuple[TrainingData, Array]:
+    room = data(count, 48, contrast=0.2)
     shown, truth, pattern = planted(count, 3)
-    lesson = Lesson(Photos(shown), truth, np.zeros((count, TOY.width)), np.arange(count))
-    return dataclasses.replace(room, training=lesson), pattern
+    examples = Examples(Photos(shown), truth, np.zeros((count, TOY.width)), np.arange(count))
+    return dataclasses.replace(room, training=examples), pattern
 
 
 def test_a_channel_as_a_filter_is_that_channel() -> None:
@@ -198,7 +198,7 @@ def test_a_white_box_defender_sees_through() -> None:
     point = random_photos(2, 32).requires_grad_(True)
     (gradient,) = torch.autograd.grad(looking(point)[:, 0].sum(), point)
     torch.testing.assert_close(gradient[:, 0] / 0.299, gradient[:, 1] / 0.587, atol=1e-5, rtol=1e-3)
-    room = classroom(8, 4)
+    room = data(8, 4)
     given = room.training.photos.batch(np.arange(8))
     attacked = room.defend(JointPGD(epsilon=0.1, steps=2), given, np.arange(8), Filtered(front, net), "test")
     assert float((attacked - given).abs().max()) == pytest.approx(0.1, abs=1e-5)
@@ -256,7 +256,7 @@ def test_filters_stack_and_come_along_with_the_start() -> None:
 
 
 def test_training_sees_filtered_photos_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = classroom(16, 8)
+    room = data(16, 8)
     net = network()
     seen: list[Tensor] = []
     net.networks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))  # type: ignore[index]
@@ -269,13 +269,13 @@ def test_a_projection_also_cuts_photos_before_they_are_turned() -> None:
     room, _ = poisoned_room(64)
     plugin = OrthogonalProjection(epochs=3)
     view = Filter(plugin, plugin.learn(room))
-    lesson = plugin.room(room, view).training
-    assert isinstance(lesson.photos, Seen)
+    examples = plugin.room(room, view).training
+    assert isinstance(examples.photos, Seen)
     index = np.array([5, 2])
-    torch.testing.assert_close(lesson.photos.batch(index), view(room.training.photos.batch(index)))
-    np.testing.assert_array_equal(lesson.photos.keys(index), room.training.photos.keys(index))
-    assert lesson.photos.size == 32
-    assert len(lesson.photos) == 64
+    torch.testing.assert_close(examples.photos.batch(index), view(room.training.photos.batch(index)))
+    np.testing.assert_array_equal(examples.photos.keys(index), room.training.photos.keys(index))
+    assert examples.photos.size == 32
+    assert len(examples.photos) == 64
 
 
 def test_a_filter_that_nobody_registered_is_named() -> None:
@@ -303,8 +303,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("entry", "said"), WRONG, ids=[said for _, said in WRONG])
 def test_wrong_recipes_are_named(entry: dict[str, Any], said: str) -> None:
-    uses, wrong = parse_use("recipe", entry, ())
-    assert not uses
+    specs, wrong = parse_spec("recipe", entry, ())
+    assert not specs
     assert len(wrong) == 1
     assert said in wrong[0].what
 

@@ -9,15 +9,14 @@ import pytest
 from coloured import TOY, cohort, task
 from torch import nn
 
-from linkbench.api.training_data import Classroom
-from linkbench.models.predictor import WEIGHTS, load_predictor, predict
-from linkbench.api.training_data import Report
-from linkbench.recipes.standard import Standard
-from linkbench.metrics.settings import Measure
-from linkbench.stages import Task
-from linkbench.metrics.rows import curve_rows
-from linkbench.stages.train import curves, train
 from linkbench.api.data import MISSING, TEST, Artefact, Cohort, most_likely
+from linkbench.api.training_data import Report, TrainingData
+from linkbench.metrics.rows import curve_rows
+from linkbench.metrics.settings import Measure
+from linkbench.models.predictor import WEIGHTS, load_predictor, predict
+from linkbench.plan.task import Task
+from linkbench.recipes.standard import Standard
+from linkbench.stages.train import curves, train
 
 SMALL = {"use": "small-cnn", "width": 4, "depth": 3}
 QUICK: dict[str, Any] = {"use": "standard", "epochs": 4, "learning_rate": 0.01, "patience": None}
@@ -48,10 +47,10 @@ def test_watching_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = train(given)
     original = Standard.train
 
-    def unwatched(self: Standard, network: nn.Module, classroom: Classroom) -> Report:
+    def unwatched(self: Standard, network: nn.Module, data: TrainingData) -> Report:
         import dataclasses
 
-        return original(self, network, dataclasses.replace(classroom, watch=None))
+        return original(self, network, dataclasses.replace(data, watch=None))
 
     monkeypatch.setattr(Standard, "train", unwatched)
     alone = train(given)
@@ -68,8 +67,8 @@ def test_a_recipe_is_told_nothing_of_the_test(monkeypatch: pytest.MonkeyPatch) -
     told: list[Any] = []
     original = Standard.train
 
-    def listening(self: Standard, network: nn.Module, classroom: Classroom) -> Report:
-        report = original(self, network, classroom)
+    def listening(self: Standard, network: nn.Module, data: TrainingData) -> Report:
+        report = original(self, network, data)
         told.extend(row["watched"] for row in report.history)
         return report
 

@@ -11,8 +11,9 @@ import torch
 from standins import knowledge, predictor, random_photos
 from torch import Tensor
 
+from linkbench.api.base import Defender
+from linkbench.api.schema import PAPER
 from linkbench.defenders.blur import Blur
-from linkbench.harness.budget import project
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.noise import Noise
 from linkbench.defenders.none import Nothing
@@ -20,8 +21,7 @@ from linkbench.defenders.objectives import Combinations, rank_table
 from linkbench.defenders.pixelate import Pixelate
 from linkbench.defenders.single_pgd import SinglePGD
 from linkbench.errors import PluginError
-from linkbench.api.base import Defender
-from linkbench.api.schema import PAPER
+from linkbench.harness.budget import project
 
 COUNT = 16
 EVERY: dict[str, Defender] = {

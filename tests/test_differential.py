@@ -11,8 +11,8 @@ import torch
 from standins import Predictor, knowledge, predictor, random_photos
 from torch import Tensor, nn
 
-from linkbench.defenders.single_pgd import SinglePGD
 from linkbench.api.schema import PAPER
+from linkbench.defenders.single_pgd import SinglePGD
 
 COUNT, EPSILON, STEP, STEPS = 16, 8 / 255, 2 / 255, 10
 PHOTOS = random_photos(COUNT).double()

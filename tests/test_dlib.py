@@ -17,12 +17,12 @@ from conftest import Finished
 from torch import Tensor
 from torch.nn import functional
 
-from linkbench.models.features import deep_features
+from linkbench.api.schema import PAPER
 from linkbench.errors import InputError, WeightsError
 from linkbench.models.dlib_network import DlibNetwork
 from linkbench.models.dlib_resnet import MANIFEST, DlibResNet
+from linkbench.models.features import deep_features
 from linkbench.models.tfjs import read_tfjs
-from linkbench.api.schema import PAPER
 
 HALVING = ("conv64_down", "conv128_down", "conv256_down", "conv256_down_out")
 LAYERS = [

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from linkbench.cohorts.faces import Confounders, render, render_batches
 from linkbench.api.schema import PAPER
+from linkbench.cohorts.faces import Confounders, render, render_batches
 
 SEX, HAIR, EYE, SKIN = range(4)
 

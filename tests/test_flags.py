@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from linkbench.results.table import Row
-from linkbench.results.flags import HALF_STEP, Change, Facts, flag
-from linkbench.registry.spec import Use
 from linkbench.api.data import Artefact
+from linkbench.registry.spec import Spec
+from linkbench.results.flags import HALF_STEP, Change, Facts, flag
+from linkbench.results.table import Row
 
 SEX = {"sex": 0.5, "hair": 1 / 3}
 LOOKING = frozenset({"predictor"})
@@ -24,8 +24,8 @@ def quality(moved: float | list[float] = 0.01, **largest: float) -> Artefact:
 
 def facts(name: str = "joint-pgd", *, found: Artefact | None = None, png: bool = False, **params: Any) -> Facts:
     looks = LOOKING if name.endswith("pgd") else frozenset()
-    use = Use("defender", name, params, name)
-    return Facts(use, looks, SEX, True, png, Change(use, found or quality()))
+    spec = Spec("defender", name, params, name)
+    return Facts(spec, looks, SEX, True, png, Change(spec, found or quality()))
 
 
 def rows(cell: str, success: float = 0.05, epsilon: float | None = 0.01, sex: float = 0.9, **place: Any) -> list[Row]:
@@ -88,7 +88,7 @@ def test_budget() -> None:
 
 def test_budget_of_a_poison() -> None:
     def poisoned(found: Artefact, png: bool = False, **params: Any) -> str:
-        change = Change(Use("defender", "shortcut", params, "shortcut"), found)
+        change = Change(Spec("defender", "shortcut", params, "shortcut"), found)
         return alone(facts("none", png=png)._replace(poison=change), epsilon=None)
 
     assert poisoned(quality(), epsilon=0.01) == ""

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
+from linkbench.api.data import Array, check_genomes
+from linkbench.api.schema import HIRISPLEX, PAPER
 from linkbench.genomes import hirisplex, shipped
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.genomes.simulated import Simulated, numbered
 from linkbench.genomes.thousand_genomes import ThousandGenomes
-from linkbench.api.schema import HIRISPLEX, PAPER
-from linkbench.api.data import Array, check_genomes
 
 SUPER = ("AFR", "AMR", "EAS", "EUR", "SAS")
 WEB = list(csv.DictReader((Path(__file__).parent / "data" / "webtool_first100.csv").read_text("utf-8").splitlines()))

@@ -37,7 +37,7 @@ packages = ["hostile"]
 """
 REGISTER = """
 import hostile.plugins
-from linkbench.hookspecs import hookimpl
+from linkbench.api.hookspecs import hookimpl
 
 print("rubbish while it is listed")
 
@@ -56,8 +56,8 @@ import os
 import time
 from typing import ClassVar
 
-from linkbench.fields import Epsilon
-from linkbench.kinds import Attacker, Defender
+from linkbench.api.fields import Epsilon
+from linkbench.api.base import Attacker, Defender
 
 print("rubbish while it is imported")
 

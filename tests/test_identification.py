@@ -18,19 +18,7 @@ from PIL import Image
 from scipy.optimize import minimize
 from standins import Net
 
-from linkbench.errors import InputError
-from linkbench.api.gallery import Faces, Gallery
 from linkbench.api.base import CohortSource, Identifier
-from linkbench.api.training_data import Photos
-from linkbench.plan.builder import COORDINATES
-from linkbench.registry.registry import registry
-from linkbench.report.cells import Cell
-from linkbench.report.identification import _cmc
-from linkbench.report.ranks import RankFile
-from linkbench.report.svg import Ids
-from linkbench.api.schema import PAPER
-from linkbench.stages import Task, identify
-from linkbench.registry.spec import parse_use
 from linkbench.api.data import (
     GALLERY,
     MISSING,
@@ -43,6 +31,19 @@ from linkbench.api.data import (
     Genomes,
     strings,
 )
+from linkbench.api.gallery import Faces, Gallery
+from linkbench.api.schema import PAPER
+from linkbench.api.training_data import Photos
+from linkbench.errors import InputError
+from linkbench.plan.builder import COORDINATES
+from linkbench.plan.task import Task
+from linkbench.registry.registry import registry
+from linkbench.registry.spec import parse_spec
+from linkbench.report.cells import MeasuredCell
+from linkbench.report.identification import _cmc
+from linkbench.report.ranks import RankFile
+from linkbench.report.svg import Ids
+from linkbench.stages import identify
 
 PEOPLE, SIZE = 5, 24
 
@@ -260,8 +261,8 @@ def test_ranks_and_areas_against_counting() -> None:
         name: Artefact({"photo": np.flatnonzero(split == part), "embeddings": places[split == part]}, {})
         for name, part in (("gallery", GALLERY), ("probes", TEST))
     }
-    use = parse_use("identifier", "nearest-neighbour", ())[0][0]
-    found = identify.rank(Task({"cohort": people.artefact(), **parts}, {"identifier": use}, {}, 0, "cpu"))
+    spec = parse_spec("identifier", "nearest-neighbour", ())[0][0]
+    found = identify.rank(Task({"cohort": people.artefact(), **parts}, {"identifier": spec}, {}, 0, "cpu"))
     apart = np.linalg.norm(places[12:, None].astype(float) - places[None, :12], axis=2)
     scores = -np.stack([apart[:, who[:12] == person].min(axis=1) for person in range(6)], axis=1)
     own = scores[np.arange(6), who[12:]]
@@ -442,7 +443,7 @@ def test_who_guesses_lies_on_the_line_of_chance() -> None:
     """Also where names are counted on a logarithmic axis: a straight line there would promise too much."""
     place = {**dict.fromkeys(COORDINATES, "none"), "epsilon": None, "seed": 0}
     guesser = RankFile(60, 20, 60, {}, [k / 60 for k in range(1, 61)])
-    found = _cmc(Ids(), [Cell(place, ("x",), (), {}, {})], {"none": "s0"}, {"x": guesser})
+    found = _cmc(Ids(), [MeasuredCell(place, ("x",), (), {}, {})], {"none": "s0"}, {"x": guesser})
     assert found is not None
     [drawn] = found.choices[0].panels
     lines = re.findall(r'class="line[^"]*" d="(M[^"]+)"', str(drawn.drawing))

@@ -62,7 +62,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], None], *, sealed: bool
 def test_an_entry_says_what_was_run(board: Path) -> None:
     entry = entries.read(board)
     assert len(entry.cells) == 4 * 2 * 2  # the random attacker looks at no photo
-    played = {plugin.use for plugin in entry.plugins}
+    played = {plugin.spec for plugin in entry.plugins}
     assert played >= {"rendered", "thousand-genomes", "noise", "pixelate", "assignment", "small-cnn", "standard", "png"}
     assert entry.protocol_digest == entry.protocol.digest()
     assert set(entry.protocol.opponents.attackers) == {"predicted", "assignment"}
@@ -110,9 +110,9 @@ def test_what_poisons_changed_stands_in_their_rows(
         (lambda record: [cell.update(poison_change="00" * 8) for cell in record["cells"]], "is not recorded"),
         (
             lambda record: [
-                use["params"].update(epsilon=0.01)
-                for use in record["scenario"]["poisons"]
-                if use["label"].startswith("shortcut")
+                spec["params"].update(epsilon=0.01)
+                for spec in record["scenario"]["poisons"]
+                if spec["label"].startswith("shortcut")
             ],
             "epsilon is 0.01, but pixels were changed by up to 0.03",
         ),
@@ -144,7 +144,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "another epsilon, in the scenario too": (
         lambda record: [
             *(cell.update(epsilon=0.01) for cell in record["cells"] if cell["epsilon"]),
-            *(use["params"].update(epsilon=0.01) for use in record["scenario"]["defenders"] if use["name"] == "noise"),
+            *(one["params"].update(epsilon=0.01) for one in record["scenario"]["defenders"] if one["name"] == "noise"),
         ],
         "pixels were changed by up to 0.02",
     ),

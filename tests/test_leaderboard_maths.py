@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from linkbench.metrics import ranking as linkage
-from linkbench.leaderboard import blob, game, photos
+from linkbench.leaderboard import game, packed_arrays, photos
 from linkbench.leaderboard.protocol import Data, Metrics, Opponents, Protocol, model_keys
 from linkbench.leaderboard.ranking import pareto
+from linkbench.metrics import ranking
 
 PAYOFFS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.integers(0, 20).map(lambda share: share / 20))
@@ -68,11 +68,11 @@ WHOLE = arrays(np.int64, st.tuples(st.integers(0, 5), st.integers(0, 5)), elemen
 @settings(max_examples=15)
 @given(st.dictionaries(st.text(max_size=8), WHOLE, max_size=4))
 def test_arrays_come_back(found: dict[str, np.ndarray]) -> None:
-    text = blob.pack(found)
-    back = blob.unpack(text)
+    text = packed_arrays.pack(found)
+    back = packed_arrays.unpack(text)
     assert list(back) == list(found)
     assert all(np.array_equal(back[name], array) and back[name].shape == array.shape for name, array in found.items())
-    assert blob.pack(back) == text
+    assert packed_arrays.pack(back) == text
 
 
 def _blob(content: bytes) -> str:
@@ -87,13 +87,13 @@ def _blob(content: bytes) -> str:
 )  # fmt: skip
 def test_damaged_arrays_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="."):
-        blob.unpack(text)
+        packed_arrays.unpack(text)
 
 
 def test_a_blob_that_unfolds_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blob, "LARGEST", 1000)
+    monkeypatch.setattr(packed_arrays, "LARGEST", 1000)
     with pytest.raises(ValueError, match="unfolds to more"):
-        blob.unpack(_blob(b"\0" * 1_000_000))
+        packed_arrays.unpack(_blob(b"\0" * 1_000_000))
 
 
 def test_photos_give_the_numbers_of_the_results() -> None:
@@ -102,9 +102,9 @@ def test_photos_give_the_numbers_of_the_results() -> None:
     people = np.repeat(np.arange(20), 2)
     rules = Metrics(k=1, n=100, resamples=200, level=0.9)
     cell = photos.CellPhotos(people, better, tied)
-    exact = linkage.expected_success(linkage.Ranks(better, tied), 200, 1, [100])[0]
+    exact = ranking.expected_success(ranking.Ranks(better, tied), 200, 1, [100])[0]
     assert np.array_equal(cell.success(rules, 200), exact)
-    assert cell.auc(200).mean() == pytest.approx(linkage.roc_by_k(linkage.Ranks(better, tied), 200).auc)
+    assert cell.auc(200).mean() == pytest.approx(ranking.roc_by_k(ranking.Ranks(better, tied), 200).auc)
     [(value, low, high)] = photos.intervals([exact], people, rules, 3)
     assert low <= value <= high
     assert value == pytest.approx(exact.mean(), abs=1e-6)

@@ -12,11 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from linkbench.metrics import ranking as linkage
+from linkbench.metrics import ranking
 from linkbench.metrics.ranking import Ranks, Scores, bootstrap, count_ranks, expected_success, reciprocal_rank
 
 JITTER = 4e-10
-"""Below linkage.TIE: scores that differ by so little are the same."""
+"""Below ranking.TIE: scores that differ by so little are the same."""
 
 
 class Case(NamedTuple):
@@ -46,7 +46,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 def brute_ranks(dense: Any, truth: Any) -> tuple[list[int], list[int]]:
     own = dense[np.arange(len(dense)), truth][:, None]
-    same = np.abs(dense - own) <= linkage.TIE
+    same = np.abs(dense - own) <= ranking.TIE
     return ((dense > own) & ~same).sum(axis=1).tolist(), (same.sum(axis=1) - 1).tolist()
 
 
@@ -54,7 +54,7 @@ def brute_ranks(dense: Any, truth: Any) -> tuple[list[int], list[int]]:
 @given(case=cases(), block=st.integers(1, 40))
 def test_grouped_blocked_weighted_ranks_equal_brute_force(case: Case, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linkage, "BLOCK", block)
+        patch.setattr(ranking, "BLOCK", block)
         assert case.scores.population == case.dense.shape[1]
         assert case.scores.of_truth().tolist() == case.dense[np.arange(len(case.dense)), case.truth].tolist()
         better, tied = count_ranks(case.scores)
@@ -196,7 +196,7 @@ def test_reciprocal_rank_is_the_mean_over_the_tied_places(place: tuple[int, int,
 @given(case=cases())
 def test_roc_by_k_equals_brute_force(case: Case) -> None:
     ranks, population = count_ranks(case.scores), case.dense.shape[1]
-    roc = linkage.roc_by_k(ranks, population)
+    roc = ranking.roc_by_k(ranks, population)
     others = max(population - 1, 1)
     for k in range(population + 1):
         success = np.clip((k - ranks.better) / (ranks.tied + 1.0), 0, 1).mean()
@@ -211,8 +211,8 @@ def test_roc_by_k_equals_brute_force(case: Case) -> None:
 @given(case=cases(), block=st.integers(1, 40))
 def test_roc_by_score_equals_brute_force(case: Case, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linkage, "BLOCK", block)
-        roc = linkage.roc_by_score(case.scores)
+        patch.setattr(ranking, "BLOCK", block)
+        roc = ranking.roc_by_score(case.scores)
     dense, truth = case.dense, case.truth
     photos, population = dense.shape
     if population == 1:
@@ -221,7 +221,7 @@ def test_roc_by_score_equals_brute_force(case: Case, block: int) -> None:
     wrong = np.ones(dense.shape, dtype=bool)
     wrong[np.arange(photos), truth] = False
     gap = own[:, None, None] - dense[None]  # [true pair, photo, genome]
-    wins = np.where(np.abs(gap) <= linkage.TIE, 0.5, gap > 0) * wrong
+    wins = np.where(np.abs(gap) <= ranking.TIE, 0.5, gap > 0) * wrong
     pairs = photos * (population - 1)
     assert roc.auc == pytest.approx(wins.sum() / (photos * pairs), abs=1e-9)
     # DeLong's terms: how a photo's true pair fares among all wrong pairs, and its wrong pairs among all true pairs
@@ -229,7 +229,7 @@ def test_roc_by_score_equals_brute_force(case: Case, block: int) -> None:
     np.testing.assert_allclose(roc.parts, parts, atol=1e-9)
     assert roc.parts.mean() == pytest.approx(roc.auc, abs=1e-9)
     for threshold, false, true in zip(sorted(set(own), reverse=True), roc.false[1:], roc.true[1:], strict=False):
-        assert false == pytest.approx((wrong & (dense >= threshold - linkage.TIE)).sum() / pairs)
+        assert false == pytest.approx((wrong & (dense >= threshold - ranking.TIE)).sum() / pairs)
         assert true == pytest.approx((own >= threshold).mean())
 
 

@@ -8,9 +8,9 @@ from coloured import TOY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkbench.metrics.settings import Measure
-from linkbench.metrics.rows import Row, calibration_rows
 from linkbench.api.data import MISSING, Array
+from linkbench.metrics.rows import Row, calibration_rows
+from linkbench.metrics.settings import Measure
 
 SETTINGS = Measure(resamples=200)
 

@@ -15,9 +15,9 @@ import torch
 from coloured import TOY
 from torch import Tensor, nn
 
-from linkbench.store import tensorfile
-from linkbench.harness.budget import project
+from linkbench.api.schema import PAPER, Schema
 from linkbench.errors import InputError, PluginError, WeightsError
+from linkbench.harness.budget import project
 from linkbench.models.folding import fold
 from linkbench.models.module import Module
 from linkbench.models.networks import VGG16
@@ -26,7 +26,7 @@ from linkbench.models.resnet import ResNet
 from linkbench.models.small_cnn import SmallCNN
 from linkbench.models.vggface16 import VGGFace16
 from linkbench.models.weights import read_foreign, write_safetensors
-from linkbench.api.schema import PAPER, Schema
+from linkbench.store import tensorfile
 
 TINY = VGGFace16(width=1, hidden=4)
 SMALL = [SmallCNN(width=4), SmallCNN(width=4, shared=True), SmallCNN(width=4, depth=3), ResNet(width=4),

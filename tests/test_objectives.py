@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standins import random_log_p
 
+from linkbench.api.schema import HIRISPLEX, PAPER, Schema
 from linkbench.defenders import objectives
 from linkbench.defenders.objectives import (
     BLOCK,
@@ -23,7 +24,6 @@ from linkbench.defenders.objectives import (
     rank_table,
 )
 from linkbench.errors import PluginError
-from linkbench.api.schema import HIRISPLEX, PAPER, Schema
 
 CPU = torch.device("cpu")
 SMALL = Schema({"ear": ("attached", "free"), "height": ("short", "middle", "tall")})

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from linkbench.api.data import Artefact
 from linkbench.attackers.predicted import Predicted
 from linkbench.cohorts.paper_tables import PaperTablesCohort
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.metrics.ranking import TIE
 from linkbench.stages.evidence import gather, ranked_scores
-from linkbench.api.data import Artefact
 
 AUTHORS = json.loads((Path(__file__).parent / "data" / "authors_windows.json").read_text())
 

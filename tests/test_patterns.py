@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from standins import random_photos
 from torch import Tensor
 
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.schema import PAPER, Schema
 from linkbench.defenders import theorem
-from linkbench.harness.budget import project
 from linkbench.defenders.convolution import Convolution, class_kernels
 from linkbench.defenders.patterns import autoregressive, keys, lsp, mean_shift, one_pixel, rademacher
 from linkbench.defenders.shortcut import Shortcut
 from linkbench.errors import InputError, PluginError
-from linkbench.api.base import Defender
-from linkbench.api.knowledge import Knowledge, Material
-from linkbench.api.schema import PAPER, Schema
+from linkbench.harness.budget import project
 
 SIZE, COUNT, EPS = 24, 40, 8 / 255
 PATTERNS = ("mean-shift", "rademacher", "lsp", "one-pixel", "autoregressive")
@@ -43,8 +43,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def material(photos: Tensor = PHOTOS, labels: Tensor = LABELS, seed: int = 5, schema: Schema = PAPER) -> Material:
-    return Material(
+def study_set(photos: Tensor = PHOTOS, labels: Tensor = LABELS, seed: int = 5, schema: Schema = PAPER) -> StudySet:
+    return StudySet(
         schema=schema,
         pixels=lambda index: photos[torch.from_numpy(index)],
         keys=np.arange(len(photos)),
@@ -57,7 +57,7 @@ def material(photos: Tensor = PHOTOS, labels: Tensor = LABELS, seed: int = 5, sc
 
 
 def known(defender: Defender, photos: Tensor = PHOTOS, labels: Tensor = LABELS, seed: int = 5) -> Knowledge:
-    learned = defender.learn(material(photos, labels, seed))
+    learned = defender.learn(study_set(photos, labels, seed))
     return Knowledge(schema=PAPER, keys=tuple(range(len(photos))), seed=seed, labels=labels, learned=learned)
 
 
@@ -118,14 +118,14 @@ def test_unknown_labels_stay(name: str, phenotype: str | None, column: int) -> N
 def test_bad_material(name: str) -> None:
     lone = torch.zeros_like(LABELS)
     with pytest.raises(InputError, match="of one class"):
-        EVERY[name](phenotype="sex").learn(material(labels=lone))
+        EVERY[name](phenotype="sex").learn(study_set(labels=lone))
     with pytest.raises(InputError, match="none of the photos"):
-        EVERY[name]().learn(material(labels=lone - 1))
+        EVERY[name]().learn(study_set(labels=lone - 1))
     with pytest.raises(InputError, match="'height'"):
-        EVERY[name](phenotype="height").learn(material())
+        EVERY[name](phenotype="height").learn(study_set())
     many = Schema({str(number): ("a", "b", "c") for number in range(7)})
     with pytest.raises(InputError, match="2187 combinations"):
-        EVERY[name]().learn(material(schema=many))
+        EVERY[name]().learn(study_set(schema=many))
     with pytest.raises(PluginError, match="learn"):
         EVERY[name]().perturb(PHOTOS, replace(known(EVERY[name]()), learned=None))
 
@@ -205,7 +205,7 @@ def test_lsp_patches_stand_out_from_the_photos() -> None:
         assert w @ spread @ w <= start @ spread @ start
         assert all((w - 2 * w * one) @ spread @ (w - 2 * w * one) >= w @ spread @ w - 1e-9 for one in np.eye(len(w)))
     out = poisoned(Shortcut(pattern="lsp", phenotype="sex"), photos)
-    patterns = Shortcut(pattern="lsp", phenotype="sex").learn(material(photos))["patterns"]
+    patterns = Shortcut(pattern="lsp", phenotype="sex").learn(study_set(photos))["patterns"]
     reading = torch.einsum("nxyz,xyz->n", out - photos.mean(0), patterns[1] - patterns[0])
     assert torch.equal(reading > 0, LABELS[:, 0] == 1)
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, Stream, strings
+from linkbench.api.schema import PAPER, Schema
 from linkbench.cohorts.celeba import CelebA
 from linkbench.cohorts.folder import Folder
 from linkbench.cohorts.pairing import draw_genomes, labels_of_people
@@ -20,10 +22,8 @@ from linkbench.errors import InputError
 from linkbench.genomes import shipped
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.genomes.thousand_genomes import ThousandGenomes
-from linkbench.api.schema import PAPER, Schema
+from linkbench.registry.spec import parse_spec
 from linkbench.stages.link import split_people
-from linkbench.registry.spec import parse_use
-from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, Stream, strings
 
 GENOMES = PaperTables().build(0)
 
@@ -107,8 +107,8 @@ def test_rendered_confounders_change_photos_only() -> None:
     ],
 )
 def test_rendered_parameters(entry: dict[str, Any], message: str) -> None:
-    uses, wrong = parse_use("cohort", {"use": "rendered", **entry}, ())
-    assert not uses
+    specs, wrong = parse_spec("cohort", {"use": "rendered", **entry}, ())
+    assert not specs
     assert message in wrong[0].what
 
 

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 from conftest import Finished
 
+from linkbench.errors import PluginError
 from linkbench.registry import code_digest as code
 from linkbench.registry.code_digest import code_digest
-from linkbench.errors import PluginError
 from linkbench.registry.registry import API, KINDS, registry
 
 REGISTER = """
-from linkbench.hookspecs import hookimpl
+from linkbench.api.hookspecs import hookimpl
 
 @hookimpl
 def register_attackers(register):
     register({name!r}, {target!r}, summary="a summary", api={api!r})
 """
 GOOD = """
-from linkbench.kinds import Attacker
+from linkbench.api.base import Attacker
 
 class Good(Attacker):
     \"\"\"Scores nothing.\"\"\"
@@ -117,7 +117,10 @@ def test_a_missing_entry_point_module_is_named(fake_plugin: Any) -> None:
         ("x = 1", "AttributeError: module 'pkg.plugin' has no attribute 'Good'"),
         ("class Good: ...", "pkg.plugin:Good is not a subclass of linkbench.Attacker"),
         ("Good = 3", "is not a subclass of linkbench.Attacker"),
-        ("from linkbench.api.base import Defender\nclass Good(Defender): ...", "is not a subclass of linkbench.Attacker"),
+        (
+            "from linkbench.api.base import Defender\nclass Good(Defender): ...",
+            "is not a subclass of linkbench.Attacker",
+        ),
         ("from linkbench.api.base import Attacker\nclass Good(Attacker):\n    x: object()", "cannot be imported"),
     ],
 )  # fmt: skip
@@ -213,11 +216,11 @@ def test_code_digest_of_what_has_no_source() -> None:
 
 
 def test_an_edited_plugin_is_another_plugin(fake_plugin: Any) -> None:
-    from linkbench.registry.spec import parse_use
+    from linkbench.registry.spec import parse_spec
 
     def identity(text: str) -> Any:
         fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": "from pkg import helper\n" + GOOD, "helper.py": text})
-        return parse_use("attacker", "good", ())[0][0].identity()
+        return parse_spec("attacker", "good", ())[0][0].identity()
 
     one, other = identity("x = 1\n"), identity("x = 2\n")
     assert {key for key in one if one[key] != other[key]} == {"code"}
@@ -228,7 +231,7 @@ def test_an_edited_plugin_is_another_plugin(fake_plugin: Any) -> None:
 def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
     fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = "from linkbench.adapters.classifier_attack import WrappedAttack\nfrom json import dumps\n"
+    plugin = "from linkbench.adapters.classifier_attack import ClassifierAttack\nfrom json import dumps\n"
     fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": plugin})
     before = code_digest("pkg.plugin")
     real = code._source
@@ -237,7 +240,11 @@ def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
         source = real(module)
         return source and source._replace(content=source.content + b"#" * (module == changed))
 
-    for changed, same in (("linkbench.adapters.classifier_attack", False), ("linkbench.api.fields", False), ("json", True)):
+    for changed, same in (
+        ("linkbench.adapters.classifier_attack", False),
+        ("linkbench.api.fields", False),
+        ("json", True),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(code, "_source", edited)
             code.code_digest.cache_clear()
@@ -247,23 +254,23 @@ def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
 def test_the_version_of_a_library_behind_a_plugin_is_in_its_key(
     fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from linkbench.registry import spec as uses
-    from linkbench.registry.spec import parse_use
+    from linkbench.registry import spec as specs
+    from linkbench.registry.spec import parse_spec
 
     text = GOOD.replace(
         "    weight", "    libraries: ClassVar[tuple[str, ...]] = ('numpy', 'not-installed')\n    weight"
     )
     fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": "from typing import ClassVar\n" + text})
-    use = parse_use("attacker", "good", ())[0][0]
-    one = use.identity()
+    spec = parse_spec("attacker", "good", ())[0][0]
+    one = spec.identity()
     assert one["libraries"] == {"numpy": importlib.metadata.version("numpy"), "not-installed": None}
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "999" if name == "numpy" else real(name))
-    uses._version.cache_clear()  # another run
-    other = use.identity()
-    uses._version.cache_clear()
+    specs._version.cache_clear()  # another run
+    other = spec.identity()
+    specs._version.cache_clear()
     assert {key for key in one if one[key] != other[key]} == {"libraries"}
-    assert "libraries" not in parse_use("attacker", "predicted", ())[0][0].identity()
+    assert "libraries" not in parse_spec("attacker", "predicted", ())[0][0].identity()
 
 
 def test_stages_know_their_own_code() -> None:

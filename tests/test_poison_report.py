@@ -18,7 +18,7 @@ SUCCESS = {("none", "standard"): 0.3, ("none", "best-of"): 0.29, ("signs", "stan
 """success@1 at n = 50 by poison and model; accuracy of sex is .5 more."""
 
 
-def use(name: str, label: str | None = None, **params: Any) -> dict[str, Any]:
+def spec(name: str, label: str | None = None, **params: Any) -> dict[str, Any]:
     return {"name": name, "label": label or name, "params": params}
 
 
@@ -43,10 +43,10 @@ def run(aim: str | None = "sex", best: bool = True, knowledge: str = "white-box"
     """run.json of a matrix of two poisons and two models."""
     told = run_of("poisons")
     told["scenario"] |= {
-        "poisons": [use("none", phenotype=None), use("shortcut", "signs", phenotype=aim, knowledge=knowledge)],
-        "defenders": [use("none", knowledge="white-box")],
-        "models": [{"name": "standard", "recipe": use("standard")},
-                   {"name": "best-of", "recipe": use("best-of" if best else "standard")}],
+        "poisons": [spec("none", phenotype=None), spec("shortcut", "signs", phenotype=aim, knowledge=knowledge)],
+        "defenders": [spec("none", knowledge="white-box")],
+        "models": [{"name": "standard", "recipe": spec("standard")},
+                   {"name": "best-of", "recipe": spec("best-of" if best else "standard")}],
     }  # fmt: skip
     told["training"] = {}
     for number, (_, model) in enumerate(SUCCESS):

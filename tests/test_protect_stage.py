@@ -13,17 +13,18 @@ from standins import knowledge as told
 from standins import predictor, random_log_p, random_photos
 from torch import Tensor
 
-from linkbench.store import tensorfile
+from linkbench.api.base import Channel, Defender
+from linkbench.api.data import TEST, TRAIN, Artefact, Cohort, Genomes, strings
+from linkbench.api.fields import Epsilon
+from linkbench.api.knowledge import Knowledge
+from linkbench.api.schema import PAPER
 from linkbench.channels.float import Float
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.noise import Noise
 from linkbench.errors import InputError, PluginError
-from linkbench.api.fields import Epsilon
-from linkbench.api.base import Channel, Defender
-from linkbench.api.knowledge import Knowledge
-from linkbench.api.schema import PAPER
-from linkbench.stages import Task, protect
-from linkbench.api.data import TEST, TRAIN, Artefact, Cohort, Genomes, strings
+from linkbench.plan.task import Task
+from linkbench.stages import protect
+from linkbench.store import tensorfile
 
 PEOPLE, SIZE = 90, 24
 NETWORK = predictor()
@@ -73,9 +74,9 @@ def inputs(**more: Artefact) -> dict[str, Artefact]:
 MODEL = Artefact({}, {})
 
 
-def task(defender: Defender, *, model: bool = True, seed: int = 0, **uses: Any) -> Task:
+def task(defender: Defender, *, model: bool = True, seed: int = 0, **specs: Any) -> Task:
     given = inputs(**({"model0": MODEL} if model else {}))
-    return Task(given, {"defender": Chosen(defender), **uses}, {}, seed, "cpu")  # type: ignore[dict-item]
+    return Task(given, {"defender": Chosen(defender), **specs}, {}, seed, "cpu")  # type: ignore[dict-item]
 
 
 def stored(artefact: Artefact, folder: Path) -> Artefact:
@@ -249,8 +250,8 @@ def test_without_a_model_or_photos_the_reason_is_given() -> None:
 def test_publish_and_quality(channel: Channel, tmp_path: Path) -> None:
     given = task(Noise(epsilon=0.02))
     given.inputs["protect"] = stored(protect.protect(given), tmp_path)
-    uses: dict[str, Any] = {"channel": Chosen(channel)}
-    given = given._replace(uses=uses)
+    specs: dict[str, Any] = {"channel": Chosen(channel)}
+    given = given._replace(specs=specs)
     given.inputs["publish"] = stored(protect.publish(given), tmp_path)
     shown = given.inputs["publish"].array("photos")
     assert shown.dtype == (np.uint8 if channel.eight_bit else np.float32)

@@ -8,21 +8,21 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from coloured import TOY, classroom, cohort, task
+from coloured import TOY, cohort, data, task
 from torch import Tensor, nn
 
+from linkbench.api.base import Defender
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.training_data import TrainingData
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.errors import InputError, PluginError
-from linkbench.api.base import Defender
-from linkbench.api.knowledge import Knowledge, Material
-from linkbench.api.training_data import Classroom
 from linkbench.models.seeding import seeded
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.models.training import Plan, fit
-from linkbench.registry.registry import Registration, registry
+from linkbench.models.training import Schedule, fit
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.adversarial import Adversarial
 from linkbench.recipes.standard import Standard
+from linkbench.registry.registry import Registration, registry
 from linkbench.stages.train import train
 
 EPSILON = 0.1
@@ -72,12 +72,12 @@ def network(seed: int = 0) -> nn.Module:
         return SmallCNN(width=4, depth=3, dropout=0.0).build(TOY, 32)
 
 
-def accuracy(net: nn.Module, room: Classroom, defender: Defender | None = None) -> float:
+def accuracy(net: nn.Module, room: TrainingData, defender: Defender | None = None) -> float:
     """Mean over the phenotypes, on the validation photos, attacked or as they are."""
     index = np.arange(len(room.validation))
     photos = room.validation.photos.batch(index)
     if defender is not None:
-        photos = room.defend(defender, photos, index, net, "test", lesson=room.validation)
+        photos = room.defend(defender, photos, index, net, "test", examples=room.validation)
     net.eval()
     with torch.no_grad():
         logits = net(photos)
@@ -88,7 +88,7 @@ def accuracy(net: nn.Module, room: Classroom, defender: Defender | None = None) 
 
 
 def test_adversarial_training_makes_robust() -> None:
-    room = classroom(96, 48, contrast=0.25)
+    room = data(96, 48, contrast=0.25)
     plain = network()
     Standard(**QUICK, augment=0.0).train(plain, room)
     robust = network()
@@ -105,18 +105,18 @@ def test_adversarial_training_makes_robust() -> None:
 
 
 def test_adversarial_rules_over_the_defender() -> None:
-    room = dataclasses.replace(classroom(20, 4), started=True)
+    room = dataclasses.replace(data(20, 4), started=True)
     recipe = Adversarial(defender={"use": "push"}, epsilon=0.03, passes=2, copies=3, mix=0.25, batch=10)
     seen: list[Tensor] = []
-    original = Classroom.defend
+    original = TrainingData.defend
 
-    def watched(self: Classroom, defender: Defender, photos: Tensor, *rest: Any, **named: Any) -> Tensor:
+    def watched(self: TrainingData, defender: Defender, photos: Tensor, *rest: Any, **named: Any) -> Tensor:
         out = original(self, defender, photos, *rest, **named)
         seen.append((out - photos).abs().amax())
         return out
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Classroom, "defend", watched)
+        patch.setattr(TrainingData, "defend", watched)
         recipe.train(network(), room)
     assert len(Push.told) == 12
     plugin, knowledge = Push.told[0]
@@ -134,7 +134,7 @@ def test_adversarial_rules_over_the_defender() -> None:
 
 
 def test_each_phenotype_is_attacked_by_itself() -> None:
-    room = dataclasses.replace(classroom(20, 4), started=True)
+    room = dataclasses.replace(data(20, 4), started=True)
     recipe = Adversarial(defender={"use": "push"}, passes=1, copies=1, each_phenotype=True, batch=20)
     recipe.train(network(), room)
     assert [plugin.phenotype for plugin, _ in Push.told] == ["side", "tint"]
@@ -144,12 +144,12 @@ def test_each_phenotype_is_attacked_by_itself() -> None:
 
 def test_an_untrained_network_is_trained_first() -> None:
     recipe = Adversarial(defender={"use": "push"}, passes=1, copies=1)
-    report = recipe.train(network(), classroom(32, 8))
+    report = recipe.train(network(), data(32, 8))
     assert [row["phase"] for row in report.history][-2:] == ["train", "adversarial"]
 
 
 def test_adaptive_training_reads_protected_photos() -> None:
-    room = classroom(96, 48)
+    room = data(96, 48)
     plain, adapted = network(), network()
     Standard(**QUICK, augment=0.0).train(plain, room)
     report = Adaptive(**QUICK, augment=0.0, defender={"use": "invert"}).train(adapted, room)
@@ -159,7 +159,7 @@ def test_adaptive_training_reads_protected_photos() -> None:
 
 
 def test_adaptive_protects_all_and_shows_the_defender_the_start() -> None:
-    room = classroom(32, 8)
+    room = data(32, 8)
     net = network()
     recipe = Adaptive(epochs=1, defender={"use": "push", "epsilon": 0.2}, clean=0.5)
     recipe.train(net, dataclasses.replace(room, started=True))
@@ -185,11 +185,11 @@ class Study(Defender):
 
     needs: ClassVar[frozenset[str]] = frozenset({"predictor", "labels"})
 
-    def learn(self, material: Material) -> Any:
-        assert material.untrained is None
-        assert material.labels is not None
-        assert material.predictor is not None
-        return material.pixels(np.arange(len(material))).mean(0), material.keys
+    def learn(self, study_set: StudySet) -> Any:
+        assert study_set.untrained is None
+        assert study_set.labels is not None
+        assert study_set.predictor is not None
+        return study_set.pixels(np.arange(len(study_set))).mean(0), study_set.keys
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         mean, keys = knowledge.learned
@@ -198,7 +198,7 @@ class Study(Defender):
 
 
 def test_defenders_may_learn_and_not_everybody_uses_them() -> None:
-    room = classroom(20, 4)
+    room = data(20, 4)
     net, index = network(), np.arange(20)
     photos = room.training.photos.batch(index)
     learned = room.learn(Study(), net, "test")
@@ -214,16 +214,16 @@ def test_a_defender_that_breaks_is_named() -> None:
         def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
             return photos * torch.nan
 
-    room = classroom(8, 4)
+    room = data(8, 4)
     with pytest.raises(PluginError, match="not finite"):
         room.defend(Broken(), room.training.photos.batch(np.arange(8)), np.arange(8), network(), "test")
 
 
 def test_gradients_are_not_masked() -> None:
     """Larger budgets hurt more, and a small step up the gradient raises the loss: ordinary networks."""
-    room = classroom(96, 48, contrast=0.25)
+    room = data(96, 48, contrast=0.25)
     net = network()
-    fit(net, room, Plan(epochs=6, learning_rate=0.01, patience=6, augment=0.0))
+    fit(net, room, Schedule(epochs=6, learning_rate=0.01, patience=6, augment=0.0))
     accuracies = [accuracy(net, room, JointPGD(epsilon=e, steps=5)) for e in (0.02, 0.1, 0.3)]
     assert accuracies == sorted(accuracies, reverse=True)
     assert accuracies[-1] < 0.2

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkbench.store import tensorfile
-from linkbench.report import chart, flags_text, marks, numbers, page, png, scale, terminal
+from linkbench.api.data import Array, Artefact, Stream
+from linkbench.report import chart, dot_plot, flags_text, numbers, page, png, scale, terminal
 from linkbench.report.cells import nearest, pooled, read_cells, short
 from linkbench.results.folder import Results
 from linkbench.results.table import Row
-from linkbench.api.data import Array, Artefact, Stream
+from linkbench.store import tensorfile
 
 EVIL = "<script>alert(1)</script>\"'&</title></svg>{{ 7*7 }}[bold]\x1b[31m\u202e"
 VOID = {"meta", "wbr", "link", "input", "img", "br"}
@@ -395,7 +395,7 @@ def test_thin_keeps_both_ends(length: int, most: int) -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
 def test_pareto_front(points: list[tuple[float, float]]) -> None:
-    front = marks.pareto(points)
+    front = dot_plot.pareto(points)
     for x, y in points:
         assert any(a >= x and b <= y for a, b in front)
     for x, y in front:

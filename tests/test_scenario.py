@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from linkbench.errors import ScenarioError
-from linkbench.plan.make import make_plan
 from linkbench.metrics.settings import Measure
+from linkbench.plan.make import make_plan
 from linkbench.scenario.file import Scenario
-from linkbench.scenario.load import load_scenario
 from linkbench.scenario.json_schema import json_schema
+from linkbench.scenario.load import load_scenario
 from linkbench.scenario.yaml import MAX_BYTES, parse_yaml
 
 HEAD = "linkbench: 1\nname: a\ngenomes: paper-tables\ncohort: paper-tables\n"
@@ -43,16 +43,16 @@ def problems(text: str | bytes, *overrides: str) -> list[str]:
 
 
 def labels(text: str, section: str) -> list[str]:
-    return [use.label for use in getattr(load(text), section)]
+    return [spec.label for spec in getattr(load(text), section)]
 
 
 def test_defaults() -> None:
     scenario = load(HEAD)
     assert scenario.name == "a"
     assert scenario.seeds == [0]
-    assert [use.label for use in scenario.attackers] == ["predicted", "ground-truth", "random"]
-    assert [use.label for use in scenario.defenders] == ["none"]
-    assert [use.label for use in scenario.channels] == ["float"]
+    assert [spec.label for spec in scenario.attackers] == ["predicted", "ground-truth", "random"]
+    assert [spec.label for spec in scenario.defenders] == ["none"]
+    assert [spec.label for spec in scenario.channels] == ["float"]
     assert scenario.genomes[0].params == {"setting": "realistic"}
     assert scenario.measure == Measure()
     assert (scenario.measure.top_k, scenario.measure.sizes) == ([1, 3, 5], [10, 20, 50, 100, "all"])
@@ -101,7 +101,7 @@ def test_grids_of_several_parameters() -> None:
         "genomes: paper-tables", "genomes: {use: simulated, count: [10, 20], schema: [paper, hirisplex]}"
     )
     found = load(text.replace("cohort: paper-tables", "cohort: {use: sampled, count: 5, predictor: perfect}"))
-    assert [(use.params["count"], use.params["schema"]) for use in found.genomes] == [
+    assert [(spec.params["count"], spec.params["schema"]) for spec in found.genomes] == [
         (10, "paper"), (10, "hirisplex"), (20, "paper"), (20, "hirisplex")
     ]  # fmt: skip
     assert found.genomes[1].label == "simulated(count=10, schema=hirisplex)"
@@ -131,13 +131,13 @@ def test_sizes(sizes: str, expected: list[int]) -> None:
     ],
 )  # fmt: skip
 def test_epsilon_is_a_number_or_a_fraction_of_pixels(fake_plugin: Any, value: str, expected: float) -> None:
-    from linkbench.registry.spec import parse_use
+    from linkbench.registry.spec import parse_spec
 
     fake_plugin("eps", {"__init__.py": EPSILON, "plugin.py": EPSILON_PLUGIN})
     entry = parse_yaml("x", f"{{use: eps, epsilon: {value}}}").data
-    [use], wrong = parse_use("defender", entry, ())
+    [spec], wrong = parse_spec("defender", entry, ())
     assert not wrong
-    assert use.params["epsilon"] == pytest.approx(expected, abs=0)
+    assert spec.params["epsilon"] == pytest.approx(expected, abs=0)
 
 
 @pytest.mark.parametrize(
@@ -163,15 +163,15 @@ def test_epsilon_out_of_range(fake_plugin: Any, value: str, says: str) -> None:
 
 
 EPSILON = """
-from linkbench.hookspecs import hookimpl
+from linkbench.api.hookspecs import hookimpl
 
 @hookimpl
 def register_defenders(register):
     register("eps", "eps.plugin:Eps", summary="x", api=1)
 """
 EPSILON_PLUGIN = """
-from linkbench.fields import Epsilon
-from linkbench.kinds import Defender
+from linkbench.api.fields import Epsilon
+from linkbench.api.base import Defender
 
 class Eps(Defender):
     epsilon: Epsilon = 0.01
@@ -398,7 +398,7 @@ def test_no_text_gives_anything_but_a_scenario_error(text: str) -> None:
     [
         ("measure.resamples=200", lambda s: s.measure.resamples == 200),
         ("measure.sizes=[7, all]", lambda s: s.measure.sizes == [7, "all"]),
-        ("attackers.1=random", lambda s: [use.name for use in s.attackers] == ["predicted", "random"]),
+        ("attackers.1=random", lambda s: [spec.name for spec in s.attackers] == ["predicted", "random"]),
         ("attackers.1.phenotypes=[sex]", lambda s: s.attackers[1].params == {"phenotypes": ["sex"]}),
         ("genomes=thousand-genomes", lambda s: s.genomes[0].name == "thousand-genomes"),
         ("genomes={use: paper-tables, setting: ideal}", lambda s: s.genomes[0].params["setting"] == "ideal"),

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from linkbench.api.data import Artefact
 from linkbench.errors import StoreError
 from linkbench.store.location import default_path
-from linkbench.store.store import Entry, Store, canonical, digest_of
-from linkbench.api.data import Artefact
+from linkbench.store.store import Store, Stored, canonical, digest_of
 
 KEY: dict[str, Any] = {"key": 1, "stage": "rank", "seed": 0, "inputs": {"a": "x"}, "settings": {"k": [1, 2], "e": 0.1}}
 
@@ -25,7 +25,7 @@ def artefact(value: float = 1.0) -> Artefact:
     return Artefact({"x": np.full(100, value), "y": np.arange(6).reshape(2, 3)}, {"rows": [1, 2]})
 
 
-def fill(folder: Path, key: dict[str, Any] = KEY) -> tuple[Store, Entry]:
+def fill(folder: Path, key: dict[str, Any] = KEY) -> tuple[Store, Stored]:
     store = Store(folder / "store")
     return store, store.write(key, artefact(), lambda: 0.25)
 
@@ -38,7 +38,7 @@ def only(folder: Path, pattern: str) -> Path:
 def test_what_is_written_is_found_and_read(tmp_path: Path) -> None:
     _, entry = fill(tmp_path)
     store = Store(tmp_path / "store")  # another process
-    assert store.find(json.loads(json.dumps(KEY))) == entry == Entry(KEY, entry.digest, 0.25)
+    assert store.find(json.loads(json.dumps(KEY))) == entry == Stored(KEY, entry.digest, 0.25)
     found = store.read(entry.digest)
     assert found is not None
     assert found.array("x").tolist() == [1.0] * 100

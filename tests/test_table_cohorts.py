@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linkbench.api.data import TEST, Genomes, check_cohort, most_likely, strings
+from linkbench.api.schema import HIRISPLEX, PAPER, Schema
 from linkbench.cohorts.paper_tables import PaperTablesCohort
 from linkbench.cohorts.sampled import Sampled, confusion
 from linkbench.errors import InputError, MissingExtraError
 from linkbench.genomes import hirisplex, shipped
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.genomes.simulated import Simulated
-from linkbench.genomes.table import Table
+from linkbench.genomes.table import GenomeTable
 from linkbench.genomes.thousand_genomes import ThousandGenomes
-from linkbench.api.schema import HIRISPLEX, PAPER, Schema
-from linkbench.api.data import TEST, Genomes, check_cohort, most_likely, strings
 
 MODEL = hirisplex.model()
 SNPS = ",".join(MODEL.snps)
@@ -44,7 +44,7 @@ def as_csv(genomes: Genomes) -> str:
 
 def test_own_schema(tmp_path: Path) -> None:
     path = write(tmp_path, f"{OWN}\nann,0.25,0.75,0.5,0.5\n\nbob,1,1e-7,.1,.9\n")
-    source = Table(path=path)
+    source = GenomeTable(path=path)
     genomes = source.build(0)
     assert source.input_files() == [path]
     assert genomes.schema == source.phenotypes() == Schema({"ear": ["attached", "free"], "height": ["short", "tall"]})
@@ -55,7 +55,7 @@ def test_own_schema(tmp_path: Path) -> None:
 def test_known_schema_keeps_its_order_whatever_the_file_has(tmp_path: Path) -> None:
     original = PaperTables().build(0)
     lines = [line.split(",") for line in as_csv(original).splitlines()]
-    turned = Table(path=write(tmp_path, "\n".join(",".join(cells[::-1]) for cells in lines)))
+    turned = GenomeTable(path=write(tmp_path, "\n".join(",".join(cells[::-1]) for cells in lines)))
     assert turned.phenotypes() == PAPER
     np.testing.assert_allclose(turned.build(0).log_p, original.log_p, rtol=1e-12)
     assert len(PaperTablesCohort().build(turned.build(0), 0)) == 456
@@ -65,7 +65,7 @@ def test_known_schema_keeps_its_order_whatever_the_file_has(tmp_path: Path) -> N
 @pytest.mark.parametrize("schema", ["paper", "hirisplex"])
 def test_dosages_give_the_same_genomes_as_the_shipped(tmp_path: Path, web_names: bool, schema: str) -> None:
     path = write(tmp_path, dosage_table(20, web_names))
-    genomes = Table.model_validate({"path": path, "schema": schema}).build(0)
+    genomes = GenomeTable.model_validate({"path": path, "schema": schema}).build(0)
     expected = ThousandGenomes.model_validate({"schema": schema}).build(0)
     assert genomes.schema == expected.schema
     np.testing.assert_array_equal(genomes.ids, expected.ids[:20])
@@ -74,7 +74,7 @@ def test_dosages_give_the_same_genomes_as_the_shipped(tmp_path: Path, web_names:
 
 def test_empty_cells_are_missing_and_the_unused_snp_is_ignored(tmp_path: Path) -> None:
     text = f"\ufeffid, sex,{SNPS},rs6119471_T\nann,female{',1' * 36},,NA,2.0,1,\n"
-    genomes = Table(path=write(tmp_path, text)).build(0)
+    genomes = GenomeTable(path=write(tmp_path, text)).build(0)
     row = np.ones((1, 40))
     row[0, 36:] = [np.nan, np.nan, 2, 1]
     np.testing.assert_array_equal(genomes.log_p, hirisplex.log_p(row, np.zeros(1, bool), "paper"))
@@ -84,26 +84,26 @@ def test_parquet(tmp_path: Path) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     table = arrow.table({"id": [b"ann", b"bob"], "ear:attached": [0.25, 1.0], "ear:free": [0.75, 0.5]})
     parquet.write_table(table, tmp_path / "p.parquet")
-    genomes = Table(path=tmp_path / "p.parquet").build(0)
+    genomes = GenomeTable(path=tmp_path / "p.parquet").build(0)
     assert genomes.ids.tolist() == [b"ann", b"bob"]
     np.testing.assert_allclose(np.exp(genomes.log_p), [[0.25, 0.75], [1, 0.5]])
     columns = {"id": ["ann"], "sex": ["male"]} | {snp: [1.0] for snp in MODEL.snps} | {MODEL.snps[3]: [None]}
     parquet.write_table(arrow.table(columns), tmp_path / "d.parquet")
     row = np.ones((1, 40))
     row[0, 3] = np.nan
-    found = Table(path=tmp_path / "d.parquet").build(0).log_p
+    found = GenomeTable(path=tmp_path / "d.parquet").build(0).log_p
     np.testing.assert_array_equal(found, hirisplex.log_p(row, np.ones(1, bool), "paper"))
     parquet.write_table(arrow.table({"id": ["a"], "ear:attached": [None], "ear:free": [0.5]}), tmp_path / "n.parquet")
     with pytest.raises(InputError, match=r"n\.parquet:1:2: column 'ear:attached': found ''"):
-        Table(path=tmp_path / "n.parquet").build(0)
+        GenomeTable(path=tmp_path / "n.parquet").build(0)
     with pytest.raises(InputError, match="not a readable Parquet file"):
-        Table(path=write(tmp_path, "id,a:b\n", "text.parquet")).phenotypes()
+        GenomeTable(path=write(tmp_path, "id,a:b\n", "text.parquet")).phenotypes()
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'linkbench\[parquet\]'"):
-        Table(path=write(tmp_path, "PAR1", "g.parquet")).build(0)
+        GenomeTable(path=write(tmp_path, "PAR1", "g.parquet")).build(0)
 
 
 HEAD_PROBLEMS: dict[str, tuple[str | bytes, str]] = {
@@ -136,7 +136,7 @@ HEAD_PROBLEMS: dict[str, tuple[str | bytes, str]] = {
 @pytest.mark.parametrize("name", HEAD_PROBLEMS)
 def test_mistakes_in_the_header(tmp_path: Path, name: str) -> None:
     text, message = HEAD_PROBLEMS[name]
-    source = Table(path=write(tmp_path, text))
+    source = GenomeTable(path=write(tmp_path, text))
     for read in (source.phenotypes, lambda: source.build(0)):
         with pytest.raises(InputError, match=message) as caught:
             read()
@@ -173,22 +173,22 @@ ROW_PROBLEMS: dict[str, tuple[str | bytes, str]] = {
 def test_mistakes_in_a_row(tmp_path: Path, name: str) -> None:
     text, message = ROW_PROBLEMS[name]
     with pytest.raises(InputError, match=message) as caught:
-        Table(path=write(tmp_path, text)).build(0)
+        GenomeTable(path=write(tmp_path, text)).build(0)
     assert str(caught.value).startswith(str(tmp_path / "genomes.csv"))
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.csv: there is no such file"):
-        Table(path=tmp_path / "gone.csv").phenotypes()
+        GenomeTable(path=tmp_path / "gone.csv").phenotypes()
     with pytest.raises(InputError, match="this is a folder"):
-        Table(path=tmp_path).build(0)
+        GenomeTable(path=tmp_path).build(0)
 
 
 def test_kind_can_be_forced(tmp_path: Path) -> None:
     path = write(tmp_path, dosage_table(2))
-    assert Table(path=path, kind="dosages").phenotypes() == PAPER
+    assert GenomeTable(path=path, kind="dosages").phenotypes() == PAPER
     with pytest.raises(InputError, match=r":1:2: column 'sex': expected a name of the form phenotype:variant"):
-        Table(path=path, kind="probabilities").phenotypes()
+        GenomeTable(path=path, kind="probabilities").phenotypes()
 
 
 def test_paper_cohort_is_as_published() -> None:

@@ -20,13 +20,13 @@ STAGE = """
 import sys
 import numpy as np
 import pytest
-from linkbench.schema import PAPER
-from linkbench.stages import Task
+from linkbench.api.schema import PAPER
+from linkbench.plan.task import Task
 from linkbench.stages.protect import protect
-from linkbench.uses import parse_use
-from linkbench.values import TEST, Cohort, Genomes, strings
+from linkbench.registry.spec import parse_spec
+from linkbench.api.data import TEST, Cohort, Genomes, strings
 
-use, wrong = parse_use("defender", {"use": "mosaic-veil", "epsilon": 0.04}, ())
+use, wrong = parse_spec("defender", {"use": "mosaic-veil", "epsilon": 0.04}, ())
 assert not wrong, wrong
 count = 6
 ids = strings([f"p{i}" for i in range(count)])
@@ -43,7 +43,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]]))
 
 LISTING = """
 import sys
-from linkbench.catalogue import describe
+from linkbench.registry.catalogue import describe
 
 found = {(entry["kind"], entry["name"]): entry for entry in describe()}
 for name in ("defender torchattacks/pgd", "defender art/auto-pgd", "channel art/spatial-smoothing"):

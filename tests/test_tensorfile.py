@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
+from linkbench.api.data import Artefact, Stream
 from linkbench.store import tensorfile
 from linkbench.store.tensorfile import BadTensorFile
-from linkbench.api.data import Artefact, Stream
 
 DTYPES = sorted(tensorfile._NAMES)
 SHAPES = [(), (1,), (7,), (2, 3), (0,), (3, 0), (0, 5), (2, 1, 4)]

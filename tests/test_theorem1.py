@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from linkbench.api.data import TEST, TRAIN, Artefact, Cohort, strings
+from linkbench.api.schema import PAPER, Schema
 from linkbench.defenders import theorem
 from linkbench.defenders.patterns import rademacher
 from linkbench.defenders.shortcut import Shortcut
 from linkbench.errors import InputError
-from linkbench.metrics.settings import Measure
-from linkbench.api.schema import PAPER, Schema
-from linkbench.stages import Task
 from linkbench.metrics import rows as metrics
-from linkbench.stages import rule as stage
-from linkbench.registry.spec import Use
-from linkbench.api.data import TEST, TRAIN, Artefact, Cohort, strings
+from linkbench.metrics.settings import Measure
+from linkbench.plan.task import Task
+from linkbench.registry.spec import Spec
+from linkbench.stages import theorem_check as stage
 
 SEX = Schema({"sex": PAPER["sex"]})
 
@@ -110,11 +110,11 @@ def held(pattern: str, photos: np.ndarray[Any, Any], labels: np.ndarray[Any, Any
     split = np.where(place % 2, TEST, TRAIN)
     ids = strings([str(i) for i in place])
     cohort = Cohort(SEX, ids, place, labels[:, None], place, split, photos).artefact()
-    poison = Use(
+    poison = Spec(
         "defender", "shortcut", Shortcut(pattern=pattern, phenotype="sex", **how).model_dump(mode="json"), "poison"
     )
-    uses = {"defender": poison, "channel": Use("channel", "png", {}, "png")}
-    found = stage.rule(Task({"cohort": cohort}, uses, {}, 0, "cpu"))
+    specs = {"defender": poison, "channel": Spec("channel", "png", {}, "png")}
+    found = stage.rule(Task({"cohort": cohort}, specs, {}, 0, "cpu"))
     rows = {row["metric"]: row["value"] for row in metrics.rule_rows(found, Measure(resamples=100), 0)}
     return found, rows
 

@@ -9,24 +9,24 @@ import coloured
 import numpy as np
 import pytest
 import torch
-from coloured import TOY, classroom, cohort, labels, photos, task
+from coloured import TOY, cohort, data, labels, photos, task
 from torch import nn
 
+from linkbench.api.data import TEST, VALIDATION, Artefact, Cohort
+from linkbench.api.progress import listening
+from linkbench.api.training_data import Photos
 from linkbench.errors import InputError, WeightsError
 from linkbench.models.augment import augment
-from linkbench.api.training_data import Photos
-from linkbench.models.seeding import seeded
 from linkbench.models.losses import Losses
 from linkbench.models.networks import VGG16
 from linkbench.models.predictor import WEIGHTS, load_predictor
+from linkbench.models.seeding import seeded
 from linkbench.models.small_cnn import SmallCNN
-from linkbench.models.training import Plan, examine, fit, suited_rate
-from linkbench.api.progress import listening
+from linkbench.models.training import Schedule, examine, fit, suited_rate
 from linkbench.stages.train import predict, train
-from linkbench.api.data import TEST, VALIDATION, Artefact, Cohort
 
 NET = {"use": "small-cnn", "width": 4, "depth": 3}
-QUICK = Plan(epochs=6, learning_rate=0.01, patience=4)
+QUICK = Schedule(epochs=6, learning_rate=0.01, patience=4)
 
 
 def network(seed: int = 0, **parameters: Any) -> nn.Module:
@@ -34,8 +34,8 @@ def network(seed: int = 0, **parameters: Any) -> nn.Module:
         return SmallCNN(**{"width": 4, "depth": 3, **parameters}).build(TOY, 32)
 
 
-def balanced(net: nn.Module, lesson: Any) -> list[float]:
-    scores = examine(net, lesson, Losses(TOY, lesson.labels, 1.0, "cpu"), "cpu")
+def balanced(net: nn.Module, examples: Any) -> list[float]:
+    scores = examine(net, examples, Losses(TOY, examples.labels, 1.0, "cpu"), "cpu")
     return [score.balanced or 0.0 for score in scores]
 
 
@@ -46,7 +46,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_learns_what_can_be_seen(shared: bool) -> None:
-    room = dataclasses.replace(classroom(96), seed=1)
+    room = dataclasses.replace(data(96), seed=1)
     net = network(shared=shared)
     heard: list[tuple[int, int]] = []
     plan = QUICK._replace(epochs=10, augment=0.0)
@@ -65,19 +65,19 @@ def test_same_seed_same_bytes_and_global_generators_untouched() -> None:
     nets = [network() for _ in range(3)]
     before = torch.get_rng_state()
     for net, seed in zip(nets, (5, 5, 6), strict=True):
-        fit(net, dataclasses.replace(classroom(32, 8), seed=seed), QUICK._replace(epochs=2))
+        fit(net, dataclasses.replace(data(32, 8), seed=seed), QUICK._replace(epochs=2))
         torch.rand(1)
     assert same(nets[0], nets[1])
     assert not same(nets[0], nets[2])
     torch.set_rng_state(before)
-    fit(network(), classroom(32, 8), QUICK._replace(epochs=1))
+    fit(network(), data(32, 8), QUICK._replace(epochs=1))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_best_weights_come_back() -> None:
-    room = classroom(64)
+    room = data(64)
     net = network()
-    report = fit(net, room, Plan(epochs=12, learning_rate=0.05, patience=2, schedule="constant", augment=0.0))
+    report = fit(net, room, Schedule(epochs=12, learning_rate=0.05, patience=2, schedule="constant", augment=0.0))
     losses = Losses(TOY, room.training.labels, 1.0, "cpu")
     now = [score.loss for score in examine(net, room.validation, losses, "cpu")]
     for phenotype, loss in zip(TOY, now, strict=True):
@@ -88,12 +88,12 @@ def test_the_best_weights_come_back() -> None:
 
 
 def test_without_patience_the_last_weights_stay() -> None:
-    report = fit(network(), classroom(32, 8), QUICK._replace(epochs=2, patience=None))
+    report = fit(network(), data(32, 8), QUICK._replace(epochs=2, patience=None))
     assert report.best == {"side": 1, "tint": 1}
 
 
 def test_without_validation_labels_the_last_weights_stay() -> None:
-    room = classroom(32, 8)
+    room = data(32, 8)
     room.validation.labels[:, 0] = -1
     report = fit(network(), room, QUICK._replace(epochs=3))
     assert report.best["side"] == 2
@@ -113,7 +113,7 @@ def test_missing_labels_teach_nothing() -> None:
     assert (logits.grad[:3] != 0).all()
     nothing = losses.mean(logits, torch.full((4,), -1), 0)
     assert nothing.item() == 0.0
-    room = classroom(96)
+    room = data(96)
     room.training.labels[::2, 0] = -1
     net = network()
     fit(net, room, QUICK._replace(epochs=10, augment=0.0))
@@ -130,11 +130,11 @@ def test_weights_of_classes() -> None:
 
 
 def test_balancing_finds_the_rare() -> None:
-    room = classroom(120, 60, rare=0.08, contrast=0.25, noise=0.1)
+    room = data(120, 60, rare=0.08, contrast=0.25, noise=0.1)
     found = {}
     for balance in (0.0, 1.0):
         net = network()
-        fit(net, room, Plan(epochs=6, learning_rate=0.003, balance=balance, augment=0.0))
+        fit(net, room, Schedule(epochs=6, learning_rate=0.003, balance=balance, augment=0.0))
         found[balance] = balanced(net, room.validation)[0]
     assert found[1.0] > found[0.0] + 0.1
 
@@ -165,12 +165,12 @@ def test_rate_that_suits_a_network() -> None:
     assert suited_rate(nn.Sequential(nn.Linear(1, 1), VGG16(2, 1, 4, 0.5))) == 1e-4
     slow, given = network(), network()
     for net, rate in ((slow, None), (given, 0.002)):
-        fit(net, classroom(32, 8), Plan(epochs=1, learning_rate=rate))
+        fit(net, data(32, 8), Schedule(epochs=1, learning_rate=rate))
     assert same(slow, given)
 
 
 def test_divergence_is_said() -> None:
-    room = classroom(32, 8)
+    room = data(32, 8)
     bad = Photos(np.full((32, 3, 32, 32), np.nan, np.float32))
     room = dataclasses.replace(room, training=dataclasses.replace(room.training, photos=bad))
     with pytest.raises(InputError, match=r"diverged in epoch 1.*learning_rate"):
@@ -206,7 +206,7 @@ def test_stage_repeats_to_the_byte_and_a_twin_differs(trained: tuple[Artefact, .
     recipe = {"use": "standard", "epochs": 1}
     runs = [
         train(task(NET, recipe, settings=settings, cohort=people, genomes=genomes))
-        for settings in ({}, {}, {"twin": True})
+        for settings in ({}, {}, {"other_seed": True})
     ]
     arrays = [{name: np.asarray(run.array(name)).tobytes() for name in run.arrays} for run in runs]
     assert arrays[0] == arrays[1]

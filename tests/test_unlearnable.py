@@ -12,12 +12,12 @@ import torch
 from standins import Net, random_photos
 from torch import Tensor, nn
 
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.schema import Schema
 from linkbench.defenders.noise import Noise
 from linkbench.defenders.targeted_poison import TargetedPoison
 from linkbench.defenders.unlearnable import Unlearnable
 from linkbench.errors import PluginError
-from linkbench.api.knowledge import Knowledge, Material
-from linkbench.api.schema import Schema
 
 SCHEMA = Schema({"shade": ("a", "b"), "stripe": ("x", "y", "z")})
 COUNT, SIZE = 144, 24
@@ -70,9 +70,9 @@ PHOTOS, LABELS = people(COUNT, 1)
 CLEAN, TRUTH = people(200, 2)
 
 
-def material(photos: Tensor = PHOTOS, labels: Tensor | None = LABELS, start: int = 0) -> Material:
+def study_set(photos: Tensor = PHOTOS, labels: Tensor | None = LABELS, start: int = 0) -> StudySet:
     count = len(photos)
-    return Material(
+    return StudySet(
         schema=SCHEMA,
         pixels=lambda index: photos[torch.from_numpy(index)],
         keys=np.arange(start, start + count),
@@ -131,14 +131,14 @@ def surrogate() -> Judge:
 
 @pytest.fixture(scope="module")
 def noise() -> Any:
-    return quick(phenotype="shade").learn(material())
+    return quick(phenotype="shade").learn(study_set())
 
 
 def test_a_network_trained_on_the_poison_fails_on_clean_photos(surrogate: Judge) -> None:
     """On stripes: a shade is so easy that a network learns it beside any shortcut."""
     defender, stripe = quick(phenotype="stripe"), 1
     control = Noise(epsilon=0.1, noise="sign").perturb(PHOTOS, told(None))
-    poison = defender.perturb(PHOTOS, told(defender.learn(material())))
+    poison = defender.perturb(PHOTOS, told(defender.learn(study_set())))
     assert right(surrogate)[stripe] > 0.6
     assert right(trained(control))[stripe] > 0.6, "random noise of the same size does nothing"
     judge = trained(poison)
@@ -158,7 +158,7 @@ def test_class_noise_is_one_per_class_with_both_signs_and_repeatable(noise: Any)
         same = change[LABELS[:, 0] == variant]
         assert torch.equal(same, same[:1].expand_as(same))
     assert not torch.equal(change[LABELS[:, 0] == 0][0], change[LABELS[:, 0] == 1][0])
-    again = defender.learn(material())
+    again = defender.learn(study_set())
     assert torch.equal(again.by_class, noise.by_class)
     assert again.error == noise.error
     whole = defender.perturb(PHOTOS, told(noise))
@@ -169,7 +169,7 @@ def test_class_noise_is_one_per_class_with_both_signs_and_repeatable(noise: Any)
 def test_sample_noise_lowers_the_loss_of_its_own_photo(surrogate: Judge) -> None:
     defender = quick(per="sample", rounds=1, steps=5, phenotype="shade")
     few, labels = PHOTOS[:48], LABELS[:48]
-    learned = defender.learn(material(few, labels))
+    learned = defender.learn(study_set(few, labels))
     assert learned.by_sample.shape == (48, 3, SIZE, SIZE)
     assert 0.2 < float((learned.by_sample > 0).float().mean()) < 0.8
     assert len(torch.unique(learned.by_sample.float().flatten(1), dim=0)) == 48
@@ -189,7 +189,7 @@ def test_unknown_labels_get_no_noise_and_all_phenotypes_together_work(noise: Any
     assert torch.equal(out[:3], PHOTOS[:3])
     assert not torch.equal(out[3], PHOTOS[3])
     every = quick(rounds=1)
-    learned = every.learn(material(labels=unknown))
+    learned = every.learn(study_set(labels=unknown))
     assert len(learned.classes) == 6 + len({(-1, int(stripe)) for stripe in LABELS[:3, 1]})
     changed = every.perturb(PHOTOS, told(learned, unknown)) != PHOTOS
     assert bool(changed.flatten(1).any(dim=1).all()), "a photo of which something is known is changed"
@@ -197,17 +197,17 @@ def test_unknown_labels_get_no_noise_and_all_phenotypes_together_work(noise: Any
 
 def test_no_budget_no_change(surrogate: Judge) -> None:
     for defender in (quick(epsilon=0.0), quick(epsilon=0.0, per="sample"), TargetedPoison(epsilon=0.0)):
-        known = told(defender.learn(material()), network=surrogate)
+        known = told(defender.learn(study_set()), network=surrogate)
         assert torch.equal(defender.perturb(PHOTOS, known), PHOTOS)
 
 
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(PluginError, match="architecture of a predictor"):
-        quick().learn(replace(material(), untrained=None))
+        quick().learn(replace(study_set(), untrained=None))
     with pytest.raises(PluginError, match="true variants"):
-        quick().learn(material(labels=None))
+        quick().learn(study_set(labels=None))
     with pytest.raises(PluginError, match="'shade', it was given 1"):
-        quick(phenotype="shade").learn(material(labels=torch.zeros_like(LABELS)))
+        quick(phenotype="shade").learn(study_set(labels=torch.zeros_like(LABELS)))
     with pytest.raises(PluginError, match="has studied"):
         quick().perturb(PHOTOS, told(None))
     with pytest.raises(PluginError, match="must see a predictor"):

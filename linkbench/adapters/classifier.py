@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from linkbench.errors import PluginError
 from linkbench.api.schema import Schema
+from linkbench.errors import PluginError
 
 MOST_CLASSES = 4096
 """Schemas with more combinations are refused: attacks on classifiers look at every class."""

@@ -1,6 +1,6 @@
 """Attacks on classifiers from other libraries as defenders, made from a table that imports none of them.
 
-An adapter package derives a base class from `WrappedAttack`, says in `attack` how its library is called, and lists
+An adapter package derives a base class from `ClassifierAttack`, says in `attack` how its library is called, and lists
 attacks as `Spec`s; `made_when_asked` makes the class of one of them when it is asked for.
 """
 
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 
 from pydantic import Field, create_model
 
-from linkbench.errors import LinkbenchError
-from linkbench.api.fields import Epsilon, PhenotypeName
 from linkbench.api.base import Defender
+from linkbench.api.fields import Epsilon, PhenotypeName
+from linkbench.errors import LinkbenchError
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ Ceiling = Annotated[Epsilon | None, Field(description="largest change of a pixel
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Spec(NamedTuple):
+class AttackSpec(NamedTuple):
     """One attack of a library.
 
     attack: name of its class there; fields: parameters as name -> (type, default); norm: of the budget; alone: whether
@@ -77,11 +77,11 @@ class Spec(NamedTuple):
     start: bool = False
 
 
-class WrappedAttack(Defender):
+class ClassifierAttack(Defender):
     """An attack on a classifier, used as a defence: on one phenotype, or on the combination of all of them."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"predictor", "labels"})
-    spec: ClassVar[Spec]
+    spec: ClassVar[AttackSpec]
     small: ClassVar[Mapping[str, Any]] = {}
     """Parameters that keep a trial quick, for the attacks that have them."""
 
@@ -105,8 +105,8 @@ class WrappedAttack(Defender):
         import torch
 
         from linkbench.adapters.classifier import CombinationClassifier
-        from linkbench.defenders.pgd import seen
         from linkbench.api.seeds import derive
+        from linkbench.defenders.pgd import seen
 
         photos = photos.detach()
         if self.radius(photos) == 0 or getattr(self, "epsilon", None) == 0 or not len(photos):
@@ -122,7 +122,7 @@ class WrappedAttack(Defender):
         for start in range(0, len(photos), size):
             rows = slice(start, start + size)
             seed = derive(knowledge.seed, type(self).__name__, knowledge.keys[start])
-            with seeded(seed, photos.device), torch.enable_grad():
+            with library_seeds(seed, photos.device), torch.enable_grad():
                 changed = self.attack(classifier, photos[rows].clone(), labels[rows], seed)
             out[rows] = changed.detach().to(photos)
         return self._within(photos, out)
@@ -161,7 +161,7 @@ class WrappedAttack(Defender):
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
+def library_seeds(seed: int, device: torch.device) -> Iterator[None]:
     """All global random generators that a library may draw from, seeded and afterwards as they were."""
     import random
 
@@ -181,10 +181,10 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         np.random.set_state(state)  # noqa: NPY002
 
 
-Base = TypeVar("Base", bound=WrappedAttack)
+Base = TypeVar("Base", bound=ClassifierAttack)
 
 
-def defender(name: str, summary: str, spec: Spec, base: type[Base], module: str) -> type[Base]:
+def defender(name: str, summary: str, spec: AttackSpec, base: type[Base], module: str) -> type[Base]:
     """The defender class of one attack; its parameters are typed fields like those of a class written by hand."""
     budget: dict[str, Any] = {"epsilon": (Epsilon, 0.01)}
     if spec.norm == "l2":
@@ -200,7 +200,7 @@ def defender(name: str, summary: str, spec: Spec, base: type[Base], module: str)
 
 
 def made_when_asked(
-    summaries: Mapping[str, str], specs: Mapping[str, Spec], base: type[Base], module: str
+    summaries: Mapping[str, str], specs: Mapping[str, AttackSpec], base: type[Base], module: str
 ) -> Callable[[str], type[Base]]:
     """The `__getattr__` of a module: the defender class of each attack of a table, `fast_pgd` for the name fast-pgd."""
 

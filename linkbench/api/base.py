@@ -11,21 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from linkbench.api import seeds
 from linkbench.api.fields import Fraction01, InputPath, ModelNames
 from linkbench.api.schema import PAPER, Schema
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from linkbench.api.gallery import Faces, Gallery
-    from linkbench.api.knowledge import Knowledge, Material
-    from linkbench.api.training_data import Classroom, Report
     from linkbench.api.data import Array, Cohort, Evidence, Genomes
-
-
-SIMULATED = 20_000
-"""Genomes behind the faces of a cohort that is used without any: no cohort shows more people."""
+    from linkbench.api.gallery import Faces, Gallery
+    from linkbench.api.knowledge import Knowledge, StudySet
+    from linkbench.api.training_data import Report, TrainingData
 
 
 class Plugin(BaseModel):
@@ -79,15 +74,13 @@ class CohortSource(Plugin):
         """The cohort, paired with these genomes; the same for the same parameters, genomes and seed."""
         raise NotImplementedError
 
-    def people(self, seed: int) -> Cohort:
-        """Photos and who is in them, for the task `identification`; here with simulated genomes behind the faces.
+    def people(self, seed: int) -> Cohort | None:
+        """Photos and who is in them, for the task `identification`; None (as here): built with simulated genomes.
 
         Where `split` is all zero (TRAIN) the harness splits people, and the photos of those who are to be identified
         into gallery and probes; labels and true genomes are not looked at.
         """
-        from linkbench.genomes.simulated import Simulated
-
-        return self.build(Simulated(count=SIMULATED).build(seeds.derive(seed, "genomes")), seed)
+        return None
 
 
 class Attacker(Plugin):
@@ -149,8 +142,8 @@ class Recipe(Plugin):
     people: ClassVar[bool] = False
     """True for a recipe that tells people apart and can learn nothing else."""
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
-        """Train the network in place and return its training curves; randomness only from the classroom's seed."""
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
+        """Train the network in place and return its training curves; randomness only from the data's seed."""
         raise NotImplementedError
 
 
@@ -186,7 +179,7 @@ class Defender(Plugin):
     def input_files(self) -> list[Path]:
         return [] if self.identities is None else [self.identities]
 
-    def learn(self, material: Material) -> Any:
+    def learn(self, study_set: StudySet) -> Any:
         """What the defender works out from many photos before it changes any; handed to `perturb` as `learned`."""
         return None
 
@@ -222,6 +215,6 @@ class Channel(Plugin):
 
     def through(self, photos: Tensor) -> Tensor:
         """The same with a useful gradient, for defenders that optimise through the channel; straight-through here."""
-        from linkbench.channels.rounding import with_gradient_of
+        from linkbench.api.rounding import with_gradient_of
 
         return with_gradient_of(photos, self.publish(photos.detach()))

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
-from linkbench.api.fields import RecipeUse, nested
 from linkbench.api.base import Recipe
-from linkbench.registry.spec import nested_plugin
+from linkbench.api.fields import RecipeSpec, nested
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from linkbench.api.training_data import Classroom, Report
+    from linkbench.api.training_data import TrainingData
 
 
 class Countermeasure(Recipe):
     """A filter in front of the network, at training and at test time; `recipe` trains what stands behind it.
 
-    The filter is part of the predictor: whoever sees the predictor sees through it, and so do gradients.
+    The filter is part of the predictor: whoever sees the predictor sees through it, and so do gradients. How it is
+    trained is the harness's: linkbench.harness.filtered_training.
     """
 
-    recipe: RecipeUse = nested("recipe", "standard", "trains the network behind the filter")
+    recipe: RecipeSpec = nested("recipe", "standard", "trains the network behind the filter")
 
     @field_validator("recipe")
     @classmethod
@@ -37,7 +37,7 @@ class Countermeasure(Recipe):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"recipe": {"use": "standard", "epochs": 2}}
 
-    def learn(self, classroom: Classroom) -> dict[str, Tensor]:
+    def learn(self, data: TrainingData) -> dict[str, Tensor]:
         """What the filter takes from the training photos: tensors by name, stored with the weights."""
         return {}
 
@@ -45,22 +45,6 @@ class Countermeasure(Recipe):
         """float [n, 3, h, w] in [0, 1] to the same shape, differentiable: what the network gets to see."""
         raise NotImplementedError
 
-    def room(self, classroom: Classroom, view: nn.Module) -> Classroom:
+    def room(self, data: TrainingData, view: nn.Module) -> TrainingData:
         """What the recipe inside is given; `view` is the filter as a module."""
-        return classroom
-
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
-        import dataclasses
-
-        from linkbench.models.filters import Filter, Filtered
-
-        inner: Recipe = nested_plugin(self.recipe, "recipe")
-        view = Filter(self, self.learn(classroom)).to(classroom.device)
-        untrained = classroom.untrained
-        room = dataclasses.replace(
-            self.room(classroom, view),
-            untrained=None if untrained is None else lambda: Filtered(view, untrained()),
-        )
-        report = inner.train(Filtered(view, network), room)
-        report.filters = (view, *report.filters)
-        return report
+        return data

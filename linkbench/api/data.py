@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from linkbench.errors import InputError
 from linkbench.api.schema import Schema
+from linkbench.errors import InputError
 
 Array: TypeAlias = npt.NDArray[Any]
 

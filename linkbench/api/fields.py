@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -73,40 +74,42 @@ ModelNames = Annotated[
 """Whose predictor a defender sees. In a scenario a list spans a grid, a list of lists gives ensembles."""
 
 
-class _NestedUse:
+Resolver = Callable[[str, Any], dict[str, Any]]
+"""From a kind and `joint-pgd` or `{use: joint-pgd, steps: 5}` to {"use", "params"} with all defaults, or ValueError."""
+
+_resolvers: list[Resolver] = []
+
+
+def resolve_nested_with(resolver: Resolver) -> None:
+    """Say who knows the plugins that parameters name; the registry does, as soon as it is imported."""
+    _resolvers[:] = [resolver]
+
+
+class _NestedSpec:
     """Validates `joint-pgd` or `{use: joint-pgd, steps: 5}` inside another plugin's parameters."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
     def __call__(self, value: Any) -> Any:
-        from linkbench.registry.spec import parse_use
-
-        if isinstance(value, dict) and set(value) == {"use", "params"}:
-            value = {"use": value["use"], **value["params"]}
-        uses, wrong = parse_use(self.kind, value, ())
-        if wrong or len(uses) != 1:
-            said = [
-                what if location in ((), ("use",)) else f"{'.'.join(map(str, location))}: {what}"
-                for location, what in wrong
-            ]
-            raise ValueError("; ".join(said) or "a list spans no grid inside another plugin")
-        return {"use": uses[0].name, "params": uses[0].params}
+        if not _resolvers:
+            raise ValueError("plugins inside plugins need the registry: import linkbench.registry.spec first")
+        return _resolvers[0](self.kind, value)
 
 
 def nested(kind: str, default: Any = ..., description: str | None = None) -> Any:
-    """A field whose value is another plugin of some kind: `defender: DefenderUse = nested("defender", "joint-pgd")`.
+    """A field whose value is another plugin of some kind: `defender: DefenderSpec = nested("defender", "joint-pgd")`.
 
-    The value is {"use": name, "params": {...}} with all defaults; `linkbench.registry.spec.nested_plugin(value, kind)` makes
-    the plugin object. The inner plugin's version and code become part of the stage's key.
+    The value is {"use": name, "params": {...}} with all defaults; `nested_plugin(value, kind)` of
+    linkbench.registry.spec makes the plugin object. The inner plugin's version and code become part of the stage's key.
     """
     return Field(default, description=description, json_schema_extra={"linkbench_use": kind}, validate_default=True)
 
 
-DefenderUse = Annotated[dict[str, Any], BeforeValidator(_NestedUse("defender"))]
-RecipeUse = Annotated[dict[str, Any], BeforeValidator(_NestedUse("recipe"))]
-RecipeUses = Annotated[list[RecipeUse], Field(min_length=1)]
-ChannelUses = Annotated[list[Annotated[dict[str, Any], BeforeValidator(_NestedUse("channel"))]], Field(min_length=1)]
+DefenderSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("defender"))]
+RecipeSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("recipe"))]
+RecipeSpecs = Annotated[list[RecipeSpec], Field(min_length=1)]
+ChannelSpecs = Annotated[list[Annotated[dict[str, Any], BeforeValidator(_NestedSpec("channel"))]], Field(min_length=1)]
 
 
 def _no_nul(path: Path) -> Path:

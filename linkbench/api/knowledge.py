@@ -15,7 +15,7 @@ from linkbench.api.seeds import derive
 
 
 @dataclass(frozen=True)
-class Material:
+class StudySet:
     """Photos that a defender may study before it changes any, see `Defender.learn`.
 
     As a poison these are the very photos that it will change; at release time they are other people's, of the

@@ -1,25 +1,24 @@
-"""What a recipe is given: photos in batches, labels, genomes, and a way to set a defender on a batch."""
+"""What a recipe is given, and what it gives back: photos in batches with labels and genomes; training curves."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.api import seeds
-from linkbench.harness.budget import project
-from linkbench.api.base import Defender
-from linkbench.api.knowledge import Knowledge, Material
-from linkbench.models.predictor import Predictor, frozen, mixed_precision
-from linkbench.api.training_data import to_unit
-from linkbench.api.schema import Schema
-from linkbench.harness.adoption import users
 from linkbench.api.data import Array
+from linkbench.api.schema import Schema
+
+
+def to_unit(photos: Array) -> Tensor:
+    """uint8 or float [n, 3, h, w] as a float32 tensor in [0, 1]; a copy."""
+    if photos.dtype == np.uint8:
+        return torch.from_numpy(np.array(photos)).float().div_(255.0)
+    return torch.from_numpy(np.array(photos, dtype=np.float32))
 
 
 class Photos:
@@ -79,7 +78,7 @@ class Seen(Photos):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Examples:
     """Photos of a part of the people. labels: int64 [n, P] (-1 unknown); log_p: float64 [n, V] of the true genomes;
     identity: int64 [n]."""
 
@@ -93,7 +92,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Classroom:
+class TrainingData:
     """Everything a recipe may use.
 
     training, validation: people of the two parts, none in both; reference: float64 [R, V], genomes of training people,
@@ -103,8 +102,8 @@ class Classroom:
     """
 
     schema: Schema
-    training: Lesson
-    validation: Lesson
+    training: Examples
+    validation: Examples
     reference: Array
     device: str
     seed: int
@@ -112,74 +111,26 @@ class Classroom:
     started: bool = False
     watch: Callable[[nn.Module], int] | None = None
 
-    def learn(self, defender: Defender, network: nn.Module, purpose: str) -> Any:
-        """What the defender works out from the training photos before it changes any, None if it does not learn."""
-        if type(defender).learn is Defender.learn:
-            return None
-        lesson = self.training
-        with frozen(network):
-            return defender.learn(
-                Material(
-                    schema=self.schema,
-                    pixels=lambda index: lesson.photos.batch(index).to(self.device),
-                    keys=lesson.photos.rows,
-                    labels=np.array(lesson.labels) if "labels" in defender.needs else None,
-                    identity=np.array(lesson.identity),
-                    size=lesson.photos.size,
-                    device=self.device,
-                    seed=seeds.derive(self.seed, purpose, "learn"),
-                    predictor=Predictor(network, self.schema).eval() if "predictor" in defender.needs else None,
-                    untrained=self.untrained,
-                )
-            )
 
-    def defend(
-        self,
-        defender: Defender,
-        photos: Tensor,
-        index: Array,
-        network: nn.Module,
-        purpose: str,
-        *,
-        keys: Array | None = None,
-        lesson: Lesson | None = None,
-        learned: Any = None,
-    ) -> Tensor:
-        """What the defender makes of a batch, projected to its budget: float [b, 3, h, w] on the photos' device.
+@dataclass
+class Report:
+    """Training curves.
 
-        index: int64 [b], which photos of the lesson (the training one by default); network: the predictor it sees,
-        whatever the defender's own `knowledge` says; purpose and keys, int64 [b] (by default the photos' rows in the
-        cohort), name the random numbers; learned: what `learn` gave. Photos of people who, by the defender's rate, do
-        not use it stay as they are. Raises PluginError for a wrong shape or numbers that are not finite.
-        """
-        lesson = lesson or self.training
+    history: per epoch {"phase", "epoch", "loss" (mean training loss per phenotype, summed), "validation": {phenotype:
+    {"loss", "accuracy", "balanced"}}, "watched": what the data's `watch` gave, where there is one}; best: per
+    phenotype the epoch, of the last phase, whose weights were kept; filters: what the network now looks through, the
+    first that photos meet first; candidates: what a choice between recipes was made from, see `best-of`.
+    """
 
-        def tensor(array: Array) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(photos.device)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, int] = field(default_factory=dict)
+    filters: tuple[nn.Module, ...] = ()
+    candidates: list[dict[str, Any]] = field(default_factory=list)
 
-        with frozen(network), mixed_precision(photos.device):
-            knowledge = Knowledge(
-                schema=self.schema,
-                keys=tuple((lesson.photos.rows[index] if keys is None else keys).tolist()),
-                seed=seeds.derive(self.seed, purpose),
-                predictor=Predictor(network, self.schema).eval() if "predictor" in defender.needs else None,
-                log_p=tensor(lesson.log_p[index]) if "genome" in defender.needs else None,
-                reference=tensor(self.reference) if "reference" in defender.needs else None,
-                labels=tensor(lesson.labels[index]) if "labels" in defender.needs else None,
-                learned=learned,
-            )
-            changed = defender.perturb(photos.clone(), knowledge)
-        changed = project(photos, changed.detach(), getattr(defender, "epsilon", None))
-        if defender.rate < 1 or defender.identities is not None:
-            using = users(lesson.identity, defender, seeds.derive(self.seed, "users"))[index]
-            changed = torch.where(tensor(using)[:, None, None, None], changed, photos)
-        return changed
+    def followed_by(self, other: Report) -> Report:
+        """The curves of two phases one after the other; all else is the second's."""
+        return replace(other, history=self.history + other.history)
 
-
-@contextlib.contextmanager
-def seeded(device: str, seed: int) -> Iterator[None]:
-    """Torch's global generators start from a seed inside, and are as before outside."""
-    index = torch.device(device).index or 0
-    with torch.random.fork_rng(devices=[index] if device.startswith("cuda") else []):
-        torch.manual_seed(seed)
-        yield
+    def to_json(self) -> dict[str, Any]:
+        """Without the filters, which are part of the predictor."""
+        return {"history": self.history, "best": self.best, "candidates": self.candidates}

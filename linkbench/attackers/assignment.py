@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from linkbench.api.data import Array
 from linkbench.attackers.predicted import Predicted
 from linkbench.errors import MissingExtraError
-from linkbench.api.data import Array
 
 
 class Assignment(Predicted):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from linkbench.api.schema import Schema
 from linkbench.api.data import MISSING, Array, Genomes
+from linkbench.api.schema import Schema
 
 
 def normalised(genomes: Genomes) -> Array:

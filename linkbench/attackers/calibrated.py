@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from linkbench.attackers.bayes import normalised
 from linkbench.api.base import Attacker
 from linkbench.api.data import MISSING, Array, Evidence, Genomes, one_hot
+from linkbench.attackers.bayes import normalised
 
 
 class Calibrated(Attacker):

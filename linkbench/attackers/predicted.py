@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.fields import PhenotypeNames
 from linkbench.api.base import Attacker
 from linkbench.api.data import MISSING, Array, Evidence, Genomes, one_hot
+from linkbench.api.fields import PhenotypeNames
 
 
 def summed_log_probability(variants: Array, genomes: Genomes) -> Array:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from linkbench.attackers.bayes import normalised, variant_counts
 from linkbench.api.base import Attacker
 from linkbench.api.data import Array, Evidence, Genomes
+from linkbench.attackers.bayes import normalised, variant_counts
 
 _TINY = 1e-300
 """Keeps the logarithm finite where published hard predictions exclude every variant that a genome allows."""

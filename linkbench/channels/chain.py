@@ -6,9 +6,9 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linkbench.channels.float import Float
-from linkbench.api.fields import ChannelUses, nested
 from linkbench.api.base import Channel
+from linkbench.api.fields import ChannelSpecs, nested
+from linkbench.channels.float import Float
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Chain(Channel):
     """What several postings do to a photo: `{use: chain, channels: [{use: resize, size: 32}, jpeg]}`."""
 
-    channels: ChannelUses = nested("channel", description="one after the other, the first one first")
+    channels: ChannelSpecs = nested("channel", description="one after the other, the first one first")
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:

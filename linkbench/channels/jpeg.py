@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from linkbench.errors import MissingExtraError
 from linkbench.api.base import Channel
+from linkbench.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class Jpeg(Channel):
 
     def through(self, photos: Tensor) -> Tensor:
         """The published values, with the gradient of JPEG with softened rounding (linkbench.channels.dct)."""
+        from linkbench.api.rounding import with_gradient_of
         from linkbench.channels.dct import soft_jpeg
-        from linkbench.channels.rounding import with_gradient_of
 
         return with_gradient_of(soft_jpeg(photos, self.quality), self.publish(photos))

@@ -14,12 +14,12 @@ class Png(Channel):
     """Rounds to multiples of 1/255: changes below 0.5/255 vanish."""
 
     def publish(self, photos: Tensor) -> Tensor:
-        from linkbench.channels.rounding import eight_bits
+        from linkbench.api.rounding import eight_bits
 
         return eight_bits(photos)
 
     def through(self, photos: Tensor) -> Tensor:
         """The published values; the gradient passes straight through the rounding."""
-        from linkbench.channels.rounding import with_gradient_of
+        from linkbench.api.rounding import with_gradient_of
 
         return with_gradient_of(photos, self.publish(photos.detach()))

@@ -41,13 +41,13 @@ class Resize(Channel):
         return up.clamp(0, 1)  # bicubic overshoots
 
     def publish(self, photos: Tensor) -> Tensor:
-        from linkbench.channels.rounding import eight_bits
+        from linkbench.api.rounding import eight_bits
 
         return eight_bits(self._resampled(photos))
 
     def through(self, photos: Tensor) -> Tensor:
         """The published values with the true gradient of the resampling; straight through the rounding."""
-        from linkbench.channels.rounding import eight_bits, with_gradient_of
+        from linkbench.api.rounding import eight_bits, with_gradient_of
 
         soft = self._resampled(photos)
         return with_gradient_of(soft, eight_bits(soft))

@@ -47,13 +47,13 @@ def show(
 ) -> None:
     """Write the first photos of a cohort as one picture; a row for each person who has several."""
     from linkbench.api import seeds
+    from linkbench.api.data import check_cohort, check_genomes
     from linkbench.cli.options import parse_params
     from linkbench.errors import InputError, MissingExtraError
     from linkbench.results.folder import replacing
-    from linkbench.api.data import check_cohort, check_genomes
 
-    use = parse_params("cohort", name, overrides)
-    source = use.plugin()
+    spec = parse_params("cohort", name, overrides)
+    source = spec.plugin()
     if not source.has_photos:
         raise InputError(f"cohort '{name}' has no photos. Choose one that has, such as 'rendered'")
     chosen = parse_params("genomes", genomes, of_genomes, "--set-genomes")
@@ -63,7 +63,7 @@ def show(
         raise MissingExtraError("A contact sheet", "pillow", "photos") from None
     table = check_genomes(chosen.plugin().build(seeds.derive(seed, "genomes")), f"genomes {chosen.label}")
     cohort: Cohort = source.build(table, seeds.derive(seed, "cohort"))
-    check_cohort(cohort, table, f"cohort {use.label}")
+    check_cohort(cohort, table, f"cohort {spec.label}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as temporary:  # before the photos are made: a bad path should not cost minutes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from linkbench.registry.spec import Use
+    from linkbench.registry.spec import Spec
 
 scenario_file = click.argument("scenario", type=click.Path(path_type=Path), metavar="SCENARIO.yaml")
 overrides = click.option(
@@ -40,21 +40,21 @@ def examples(*lines: str) -> Callable[[AnyCommand], AnyCommand]:
     return close
 
 
-def parse_params(kind: str, name: str, overrides: tuple[str, ...], option: str = "--set") -> Use:
+def parse_params(kind: str, name: str, overrides: tuple[str, ...], option: str = "--set") -> Spec:
     """One plugin with the parameters KEY=VALUE given on the command line; values are read as YAML.
 
     Raises click.BadParameter, ScenarioError (no YAML) and InputError (unknown plugin or parameter, a list).
     """
     from linkbench.errors import InputError
-    from linkbench.registry.spec import parse_use
+    from linkbench.registry.spec import parse_spec
     from linkbench.scenario.yaml import location_name
 
-    uses, wrong = parse_use(kind, {"use": name, **read_params(overrides, option)}, ())
+    specs, wrong = parse_spec(kind, {"use": name, **read_params(overrides, option)}, ())
     if wrong:
         raise InputError("; ".join(f"{location_name(place)}: {what}".removeprefix(": ") for place, what in wrong))
-    if len(uses) != 1:
+    if len(specs) != 1:
         raise InputError(f"{option} gave a list, which spans a grid; give one value to each parameter")
-    return uses[0]
+    return specs[0]
 
 
 def read_params(overrides: tuple[str, ...], option: str = "--set") -> dict[str, Any]:

@@ -15,8 +15,8 @@ from linkbench.cli.options import examples
 @click.option("--rebuild", is_flag=True, help="Write report.html again from the stored numbers.")
 def command(folder: Path, rebuild: bool) -> None:
     """Show the tables of a finished run again."""
-    from linkbench.results import folder as files
     from linkbench.report import page, terminal
+    from linkbench.results import folder as files
 
     results = files.read(folder)
     terminal.show(results)

@@ -12,9 +12,9 @@ import click
 from linkbench.cli.options import check_device, check_torch, examples, overrides, scenario_file, store_path
 
 if TYPE_CHECKING:
+    from linkbench.execution.run import Run
     from linkbench.plan.builder import Plan
     from linkbench.results.folder import Results
-    from linkbench.execution.run import Run
 
 
 GIVEN_UP = "LINKBENCH_GIVEN_UP"
@@ -54,10 +54,10 @@ def command(
     """
     from linkbench.cli.watch import watcher
     from linkbench.errors import InputError
-    from linkbench.store.location import default_path
-    from linkbench.plan.make import make_plan
     from linkbench.execution.run import Run
+    from linkbench.plan.make import make_plan
     from linkbench.scenario.load import load_scenario
+    from linkbench.store.location import default_path
     from linkbench.store.store import Store
 
     check_device(device)
@@ -73,8 +73,8 @@ def command(
         _show_plan(plan, run)
         return 0
 
-    from linkbench.results import folder as files
     from linkbench.report import terminal
+    from linkbench.results import folder as files
 
     folder = out or Path("results") / parsed.name
     files.check_folder(folder)

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from linkbench.plan.builder import Step
 from linkbench.execution.run import Failure, Record, Watcher
+from linkbench.plan.builder import Step
 
 
 @contextlib.contextmanager

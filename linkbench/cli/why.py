@@ -36,8 +36,8 @@ def command(cell: str, results: Path) -> None:
 
     CELL is the id in the last column of results.csv; its first letters are enough.
     """
-    from linkbench.results import folder as files
     from linkbench.errors import InputError
+    from linkbench.results import folder as files
 
     folders = (
         [results] if (results / "run.json").is_file() else sorted(path.parent for path in results.glob("*/run.json"))

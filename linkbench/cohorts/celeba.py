@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from linkbench.api.base import CohortSource
+from linkbench.api.data import MISSING, TRAIN, Array, Cohort, Genomes, check_cohort, strings
+from linkbench.api.fields import InputPath
+from linkbench.api.schema import PAPER
 from linkbench.cohorts.celeba_files import Lines, find, label_file, lines_of
 from linkbench.cohorts.images import check_photo, photo_stream
 from linkbench.cohorts.pairing import draw_genomes, labels_of_people, need_genomes, need_paper_schema
 from linkbench.cohorts.paper_tables import published_labels
 from linkbench.errors import InputError
-from linkbench.api.fields import InputPath
 from linkbench.genomes import shipped
-from linkbench.api.base import CohortSource
-from linkbench.api.schema import PAPER
-from linkbench.api.data import MISSING, TRAIN, Array, Cohort, Genomes, check_cohort, strings
 
 ATTRIBUTES = "list_attr_celeba.txt"
 IDENTITIES = "identity_CelebA.txt"
@@ -57,7 +57,7 @@ class CelebA(CohortSource):
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
-        from linkbench.testing.samples import celeba_folder
+        from linkbench.cohorts.samples import celeba_folder
 
         return {"path": celeba_folder(folder), "size": 16}
 

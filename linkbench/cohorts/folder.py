@@ -8,13 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from linkbench.cohorts.images import check_photo, photo_stream
-from linkbench.cohorts.pairing import draw_genomes, labels_of_people, need_genomes
-from linkbench.errors import InputError
-from linkbench.api.fields import Fraction01, InputPath
-from linkbench.genomes.table_files import fault, nearest, open_rows
 from linkbench.api.base import CohortSource
-from linkbench.api.schema import HIRISPLEX, PAPER
 from linkbench.api.data import (
     GALLERY,
     MISSING,
@@ -27,6 +21,12 @@ from linkbench.api.data import (
     check_cohort,
     strings,
 )
+from linkbench.api.fields import Fraction01, InputPath
+from linkbench.api.schema import HIRISPLEX, PAPER
+from linkbench.cohorts.images import check_photo, photo_stream
+from linkbench.cohorts.pairing import draw_genomes, labels_of_people, need_genomes
+from linkbench.errors import InputError
+from linkbench.genomes.table_files import fault, nearest, open_rows
 
 SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 """The column `split` where photos are linked to genomes."""
@@ -57,7 +57,7 @@ class Folder(CohortSource):
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
-        from linkbench.testing.samples import photo_folder
+        from linkbench.cohorts.samples import photo_folder
 
         return {"path": photo_folder(folder), "size": 16}
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from linkbench.errors import InputError, MissingExtraError
 from linkbench.api.data import Array, Stream
+from linkbench.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from linkbench.errors import InputError
+from linkbench.api.data import MISSING, Array, Genomes
 from linkbench.api.schema import PAPER
 from linkbench.api.seeds import generator
-from linkbench.api.data import MISSING, Array, Genomes
+from linkbench.errors import InputError
 
 
 def need_paper_schema(genomes: Genomes, cohort: str) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from linkbench.api.base import CohortSource
+from linkbench.api.data import TRAIN, Cohort, Genomes, check_cohort, strings
+from linkbench.api.fields import InputPath
+from linkbench.api.schema import PAPER
 from linkbench.cohorts.images import check_photo, photo_stream
 from linkbench.cohorts.pairing import rows_of
 from linkbench.cohorts.paper_tables import published_labels
 from linkbench.errors import InputError
-from linkbench.api.fields import InputPath
 from linkbench.genomes import shipped
-from linkbench.api.base import CohortSource
-from linkbench.api.schema import PAPER
-from linkbench.api.data import TRAIN, Cohort, Genomes, check_cohort, strings
 
 FOLDER = "synthetic_images"
 
@@ -35,7 +35,7 @@ class PaperRelease(CohortSource):
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
-        from linkbench.testing.samples import release_folder
+        from linkbench.cohorts.samples import release_folder
 
         return {"path": release_folder(folder), "size": 16}
 

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from linkbench.api.base import CohortSource
+from linkbench.api.data import TEST, Array, Cohort, Genomes, check_cohort, one_hot, strings
+from linkbench.api.schema import PAPER
 from linkbench.errors import InputError
 from linkbench.genomes import shipped
-from linkbench.api.base import CohortSource
-from linkbench.api.schema import PAPER
-from linkbench.api.data import TEST, Array, Cohort, Genomes, check_cohort, one_hot, strings
 
 
 def published_labels() -> tuple[Array, Array]:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from linkbench.cohorts.pairing import need_genomes, need_paper_schema
-from linkbench.cohorts.sampled import draw
-from linkbench.api.fields import Fraction01
 from linkbench.api.base import CohortSource
+from linkbench.api.data import TRAIN, Array, Cohort, Genomes, Stream, check_cohort, strings
+from linkbench.api.fields import Fraction01
 from linkbench.api.schema import PAPER
 from linkbench.api.seeds import derive, generator
-from linkbench.api.data import TRAIN, Array, Cohort, Genomes, Stream, check_cohort, strings
+from linkbench.cohorts.pairing import need_genomes, need_paper_schema
+from linkbench.cohorts.sampled import draw
 
 _BLOCK = 64  # photos handed over at a time
 
@@ -77,8 +77,8 @@ class Rendered(CohortSource):
     def _blocks(self, labels: Array, identity: Array, number: Array, seed: int) -> Iterator[Array]:
         import torch
 
-        from linkbench.cohorts.faces import Confounders, render_batches
         from linkbench.api.progress import advance
+        from linkbench.cohorts.faces import Confounders, render_batches
 
         names: tuple[str, ...] = Confounders._fields
         hidden = Confounders(**{name: getattr(self, name) for name in names})

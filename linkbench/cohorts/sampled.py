@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from linkbench.api.base import CohortSource
+from linkbench.api.data import TEST, Array, Cohort, Genomes, check_cohort, one_hot
+from linkbench.api.schema import PAPER
 from linkbench.cohorts.paper_tables import published_labels
 from linkbench.errors import InputError
 from linkbench.genomes.simulated import numbered
-from linkbench.api.base import CohortSource
-from linkbench.api.schema import PAPER
-from linkbench.api.data import TEST, Array, Cohort, Genomes, check_cohort, one_hot
 
 
 def confusion(phenotype: str) -> Array:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from linkbench.api import seeds
-from linkbench.models.features import Features, deep_features, distance, need_predictor
-from linkbench.metrics.image_quality import dssim
+from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.errors import PluginError
-from linkbench.api.knowledge import Knowledge, Material
+from linkbench.metrics.image_quality import dssim
+from linkbench.models.features import Features, deep_features, distance, need_predictor
 
 BATCH = 64
 """Photos whose features are computed at a time."""
@@ -61,42 +61,42 @@ def joined(features: Features, photos: Tensor, scales: tuple[float, ...]) -> Ten
     return torch.cat([part.float() / scale for part, scale in zip(parts, scales, strict=True)], dim=1)
 
 
-def find_targets(material: Material, candidates: int) -> Targets:
+def find_targets(study_set: StudySet, candidates: int) -> Targets:
     """Draw the candidates among the people, and choose for every person the one most distant from all their photos.
 
     Shan et al. 2020, section 4.2. Raises PluginError without a predictor or with fewer than two people.
     """
-    features = deep_features(need_predictor(material.predictor, "fawkes"))
-    people = np.unique(material.identity)
+    features = deep_features(need_predictor(study_set.predictor, "fawkes"))
+    people = np.unique(study_set.identity)
     if len(people) < 2:
         raise PluginError(
             f"fawkes makes people look like somebody else to a network, but the photos that it may study show "
             f"{len(people)} {'person' if len(people) == 1 else 'people'}; give it photos of two or more"
         )
-    drawn = seeds.generator(material.seed, "fawkes").permutation(people)[:candidates]
-    parts = list(zip(*_studied(features, material), strict=True))
+    drawn = seeds.generator(study_set.seed, "fawkes").permutation(people)[:candidates]
+    parts = list(zip(*_studied(features, study_set), strict=True))
     lengths = [torch.cat(part).norm(dim=1).mean().item() for part in parts]
     scales = tuple(length or 1.0 for length in lengths)
     every = torch.cat([torch.cat(part) / scale for part, scale in zip(parts, scales, strict=True)], dim=1)
-    identity = torch.from_numpy(np.asarray(material.identity)).to(every.device)
+    identity = torch.from_numpy(np.asarray(study_set.identity)).to(every.device)
     centres = torch.stack([every[identity == int(person)].mean(dim=0) for person in drawn])
     apart = torch.cdist(every, centres)
     chosen: dict[int, int] = {}
     for person in people:
-        rows = np.flatnonzero(material.identity == person)
+        rows = np.flatnonzero(study_set.identity == person)
         nearest = apart[torch.from_numpy(rows).to(apart.device)].amin(dim=0)
         nearest[torch.from_numpy(drawn == person).to(nearest.device)] = -1.0
         best = int(nearest.argmax())
         if drawn[best] == person:
             raise PluginError("fawkes needs at least two candidates: the only one is the very person in the photo")
-        chosen |= dict.fromkeys(material.keys[rows].tolist(), best)
+        chosen |= dict.fromkeys(study_set.keys[rows].tolist(), best)
     return Targets(centres, scales, chosen)
 
 
-def _studied(features: Features, material: Material) -> Iterator[list[Tensor]]:
+def _studied(features: Features, study_set: StudySet) -> Iterator[list[Tensor]]:
     with torch.no_grad():
-        for index in np.array_split(np.arange(len(material)), -(-len(material) // BATCH)):
-            yield [part.float() for part in features(material.pixels(index))]
+        for index in np.array_split(np.arange(len(study_set)), -(-len(study_set) // BATCH)):
+            yield [part.float() for part in features(study_set.pixels(index))]
 
 
 def cloak(photos: Tensor, knowledge: Knowledge, budget: Budget) -> Tensor:

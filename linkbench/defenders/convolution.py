@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.fields import PhenotypeName
 from linkbench.api.base import Defender
+from linkbench.api.fields import PhenotypeName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.api.knowledge import Knowledge, Material
     from linkbench.api.data import Array
+    from linkbench.api.knowledge import Knowledge, StudySet
 
 
 def class_kernels(classes: int, strength: float, seed: int) -> Array:
@@ -45,16 +45,16 @@ class Convolution(Defender):
         default=None, description="the phenotype whose variants are the classes; default: the combination of all"
     )
 
-    def learn(self, material: Material) -> Tensor:
+    def learn(self, study_set: StudySet) -> Tensor:
         """The kernels float32 [classes, 3, 3]. Raises InputError for an unknown phenotype or fewer than two classes."""
         import torch
 
         from linkbench.defenders.patterns.keys import class_count, class_numbers, need_two_classes
 
-        assert material.labels is not None
-        classes = class_count(material.schema, self.phenotype)
-        need_two_classes(class_numbers(material.labels, material.schema, self.phenotype), "poison convolution")
-        return torch.from_numpy(class_kernels(classes, self.strength, material.seed)).to(material.device)
+        assert study_set.labels is not None
+        classes = class_count(study_set.schema, self.phenotype)
+        need_two_classes(class_numbers(study_set.labels, study_set.schema, self.phenotype), "poison convolution")
+        return torch.from_numpy(class_kernels(classes, self.strength, study_set.seed)).to(study_set.device)
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.defenders.patterns.keys import change_classes

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from linkbench.api import seeds
+from linkbench.api.data import MISSING, Array
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.progress import advance
 from linkbench.errors import PluginError
-from linkbench.api.knowledge import Knowledge, Material
 from linkbench.models.augment import augment
-from linkbench.models.seeding import seeded
 from linkbench.models.losses import Losses
 from linkbench.models.predictor import frozen, mixed_precision, parts_of
-from linkbench.api.progress import advance
-from linkbench.api.data import MISSING, Array
+from linkbench.models.seeding import seeded
 
 BATCH = 64
 """Photos of a step; of a training step a quarter of all, if that is less."""
@@ -26,7 +26,7 @@ BATCH = 64
 Labels = tuple[int, ...]
 
 
-class Plan(NamedTuple):
+class Parameters(NamedTuple):
     """The parameters of Unlearnable; per_sample: noise for each photo, not only for each class."""
 
     epsilon: float
@@ -76,54 +76,59 @@ def classes_of(labels: Array, positions: tuple[int, ...]) -> tuple[dict[Labels, 
     return {tuple(row): number for number, row in enumerate(found.tolist())}, out
 
 
-def find_noise(material: Material, plan: Plan) -> Noise:
+def find_noise(study_set: StudySet, plan: Parameters) -> Noise:
     """Train a little, change the noise, again and again, until the error on the noisy photos is small.
 
     Raises PluginError without an architecture or labels, or where there are not two classes.
     """
-    if material.untrained is None:
+    if study_set.untrained is None:
         raise PluginError(
             "unlearnable trains a network of its own with the architecture of a predictor that it sees, "
             "but its 'knowledge' holds none"
         )
-    if material.labels is None:
+    if study_set.labels is None:
         raise PluginError("unlearnable needs the true variants of the photos, but was given none")
-    names = material.schema.names
+    names = study_set.schema.names
     positions = tuple(range(len(names))) if plan.phenotype is None else (names.index(plan.phenotype),)
-    classes, member = classes_of(material.labels, positions)
+    classes, member = classes_of(study_set.labels, positions)
     if len(classes) < 2:
         what = "any phenotype" if plan.phenotype is None else repr(plan.phenotype)
         raise PluginError(
             f"unlearnable needs photos with two or more variants of {what}, it was given {len(classes)}: noise that "
             f"tells no classes apart hides nothing"
         )
-    with seeded(material.device, seeds.derive(material.seed, "unlearnable")):
-        return _Search(material, plan, positions, classes, member).run()
+    with seeded(study_set.device, seeds.derive(study_set.seed, "unlearnable")):
+        return _Search(study_set, plan, positions, classes, member).run()
 
 
 class _Search:
     """The state of the search: one network, one noise for each class or photo."""
 
     def __init__(
-        self, material: Material, plan: Plan, positions: tuple[int, ...], classes: dict[Labels, int], member: Array
+        self,
+        study_set: StudySet,
+        plan: Parameters,
+        positions: tuple[int, ...],
+        classes: dict[Labels, int],
+        member: Array,
     ) -> None:
-        assert material.untrained is not None
-        assert material.labels is not None
-        self.material, self.plan, self.positions, self.classes = material, plan, positions, classes
-        self.device = torch.device(material.device)
+        assert study_set.untrained is not None
+        assert study_set.labels is not None
+        self.study_set, self.plan, self.positions, self.classes = study_set, plan, positions, classes
+        self.device = torch.device(study_set.device)
         self.known = np.flatnonzero(member != MISSING)  # photos without labels teach nothing and get no noise
         self.member = torch.from_numpy(member)
-        self.labels = torch.from_numpy(np.array(material.labels))
-        self.network = material.untrained().to(self.device)
-        parts = parts_of(self.network, material.schema)
+        self.labels = torch.from_numpy(np.array(study_set.labels))
+        self.network = study_set.untrained().to(self.device)
+        parts = parts_of(self.network, study_set.schema)
         self.parts = [part for part in parts if set(part.phenotypes) & set(positions)]
-        self.losses = Losses(material.schema, material.labels, 1.0, material.device)
-        shape = (3, *material.pixels(np.arange(1)).shape[-2:])
-        count = len(material) if plan.per_sample else len(classes)
+        self.losses = Losses(study_set.schema, study_set.labels, 1.0, study_set.device)
+        shape = (3, *study_set.pixels(np.arange(1)).shape[-2:])
+        count = len(study_set) if plan.per_sample else len(classes)
         # on the CPU, for photos may be many; the network's small batches travel
         self.noise = torch.empty(count, *shape, dtype=torch.float16 if plan.per_sample else torch.float32)
         self.noise.uniform_(-plan.epsilon, plan.epsilon)
-        self.random = torch.Generator().manual_seed(seeds.derive(material.seed, "unlearnable", "augment"))
+        self.random = torch.Generator().manual_seed(seeds.derive(study_set.seed, "unlearnable", "augment"))
 
     def run(self) -> Noise:
         weights = [weight for part in self.parts for weight in part.network.parameters()]
@@ -142,7 +147,7 @@ class _Search:
             advance(rounds + 1, self.plan.rounds)
             if errors[-1] <= self.plan.stop and rounds + 1 >= self.plan.crossing:
                 break
-        keys = self.material.keys.tolist() if self.plan.per_sample else []
+        keys = self.study_set.keys.tolist() if self.plan.per_sample else []
         by_sample = self.noise if self.plan.per_sample else self.noise[:0].half()
         by_class = self._class_means() if self.plan.per_sample else self.noise
         rows = {keys[row]: row for row in self.known.tolist()} if keys else {}
@@ -152,7 +157,7 @@ class _Search:
         size = max(2, min(BATCH, len(self.known) // 4))
         epoch = 0
         while True:
-            order = seeds.generator(self.material.seed, "unlearnable", "order", epoch).permutation(self.known)
+            order = seeds.generator(self.study_set.seed, "unlearnable", "order", epoch).permutation(self.known)
             yield from np.array_split(order, max(1, len(order) // size))
             epoch += 1
 
@@ -168,7 +173,7 @@ class _Search:
 
     def _logits(self, photos: Tensor) -> dict[int, Tensor]:
         """Logits [b, K] of the phenotypes of the classes, by position; no other network runs."""
-        spans = list(self.material.schema.slices.values())
+        spans = list(self.study_set.schema.slices.values())
         out: dict[int, Tensor] = {}
         for part in self.parts:
             logits = part.network(photos)
@@ -186,7 +191,7 @@ class _Search:
         self.network.train()
         optimiser.zero_grad(set_to_none=True)
         with mixed_precision(self.device):
-            loss = self._each(self._shown(self.material.pixels(index), self._noise(index)), index).mean()
+            loss = self._each(self._shown(self.study_set.pixels(index), self._noise(index)), index).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
@@ -196,7 +201,7 @@ class _Search:
     def _change_samples(self) -> None:
         """`steps` signed steps of each photo's own noise, down the loss."""
         for index in self._parts_of_all():
-            photos, noise = self.material.pixels(index), self._noise(index)
+            photos, noise = self.study_set.pixels(index), self._noise(index)
             for _ in range(self.plan.steps):
                 noise = self._down(noise, self._gradient(photos, noise, index))
             self.noise[self._place(index)] = noise.half().cpu()
@@ -206,7 +211,7 @@ class _Search:
         for _ in range(self.plan.steps):
             total = torch.zeros_like(self.noise)
             for index in self._parts_of_all():
-                gradient = self._gradient(self.material.pixels(index), self._noise(index), index)
+                gradient = self._gradient(self.study_set.pixels(index), self._noise(index), index)
                 total.index_add_(0, self._place(index), gradient.float().cpu())
             self.noise = self._down(self.noise, total)
 
@@ -225,7 +230,7 @@ class _Search:
         wrong = torch.zeros(len(self.positions), 2)
         with torch.no_grad():
             for index in self._parts_of_all():
-                logits = self._logits((self.material.pixels(index) + self._noise(index)).clamp(0, 1))
+                logits = self._logits((self.study_set.pixels(index) + self._noise(index)).clamp(0, 1))
                 for row, at in enumerate(self.positions):
                     labels = self.labels[index, at]
                     known = labels != MISSING

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from linkbench.api.fields import Epsilon
 from linkbench.api.base import Defender
+from linkbench.api.fields import Epsilon
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.api.knowledge import Knowledge, Material
+    from linkbench.api.knowledge import Knowledge, StudySet
 
 MODES = {"low": (0.004, 40), "mid": (0.012, 75), "high": (0.017, 150)}
 """Largest DSSIM, gradient steps."""
@@ -43,11 +43,11 @@ class Fawkes(Defender):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"steps": 4, "candidates": 3}
 
-    def learn(self, material: Material) -> Any:
+    def learn(self, study_set: StudySet) -> Any:
         """The people who may become targets, in features. Raises PluginError without a predictor or two people."""
         from linkbench.defenders.cloak import find_targets
 
-        return find_targets(material, self.candidates)
+        return find_targets(study_set, self.candidates)
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.defenders.cloak import Budget, cloak

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from linkbench.api.fields import Epsilon
 from linkbench.api.base import Defender
+from linkbench.api.fields import Epsilon
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,9 +47,9 @@ class LowKey(Defender):
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         import torch
 
-        from linkbench.models.features import deep_features, need_predictor
-        from linkbench.metrics.image_quality import dssim
         from linkbench.defenders.blur import smoothed
+        from linkbench.metrics.image_quality import dssim
+        from linkbench.models.features import deep_features, need_predictor
 
         features = deep_features(need_predictor(knowledge.predictor, "lowkey"))
         if self.epsilon == 0 or not len(photos):

@@ -13,8 +13,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from linkbench.errors import PluginError
 from linkbench.api.schema import Schema
+from linkbench.errors import PluginError
 
 TIE = 1e-9
 """Scores closer than this are the same score, as in linkbench.metrics.ranking."""

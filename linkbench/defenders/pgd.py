@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from linkbench.api.knowledge import Knowledge
 from linkbench.defenders.objectives import Objective
 from linkbench.errors import PluginError
-from linkbench.api.knowledge import Knowledge
 
 Predictor = Callable[[Tensor], Tensor]
 Optimiser = Literal["sign", "adam"]

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from linkbench.api.fields import PhenotypeName, Radius
 from linkbench.api.base import Defender
+from linkbench.api.fields import PhenotypeName, Radius
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
-    from linkbench.api.knowledge import Knowledge, Material
     from linkbench.api.data import Array
+    from linkbench.api.knowledge import Knowledge, StudySet
 
 TOGETHER = 256
 """Photos looked at together by the patterns that are made for the photos."""
@@ -53,7 +53,7 @@ class Shortcut(Defender):
             raise ValueError("one-pixel has no pattern to scale: found norm 2, leave it out")
         return self
 
-    def learn(self, material: Material) -> dict[str, Tensor]:
+    def learn(self, study_set: StudySet) -> dict[str, Tensor]:
         """The class patterns. Raises InputError for an unknown phenotype and for fewer than two classes."""
         import numpy as np
         import torch
@@ -62,33 +62,33 @@ class Shortcut(Defender):
         from linkbench.defenders.patterns import autoregressive, lsp, mean_shift, rademacher
         from linkbench.defenders.patterns.keys import class_count, class_numbers, need_two_classes
 
-        assert material.labels is not None
-        classes = class_count(material.schema, self.phenotype)
-        numbers = class_numbers(material.labels, material.schema, self.phenotype)
+        assert study_set.labels is not None
+        classes = class_count(study_set.schema, self.phenotype)
+        numbers = class_numbers(study_set.labels, study_set.schema, self.phenotype)
         need_two_classes(numbers, f"poison shortcut, pattern {self.pattern}")
         if self.pattern == "one-pixel":
-            return self._look(material, numbers, classes)
+            return self._look(study_set, numbers, classes)
         make: dict[str, Callable[[int, int, int], Array]] = {
             "mean-shift": mean_shift.class_patterns,
             "rademacher": rademacher.class_patterns,
-            "lsp": partial(lsp.class_patterns, photos=_some(material, np.arange(len(material)))),
+            "lsp": partial(lsp.class_patterns, photos=_some(study_set, np.arange(len(study_set)))),
             "autoregressive": autoregressive.class_filters,
         }
-        made = make[self.pattern](classes, material.size, seeds.derive(material.seed, "shortcut"))
-        return {"patterns": torch.from_numpy(made).to(material.device)}
+        made = make[self.pattern](classes, study_set.size, seeds.derive(study_set.seed, "shortcut"))
+        return {"patterns": torch.from_numpy(made).to(study_set.device)}
 
-    def _look(self, material: Material, numbers: Array, classes: int) -> dict[str, Tensor]:
+    def _look(self, study_set: StudySet, numbers: Array, classes: int) -> dict[str, Tensor]:
         import numpy as np
         import torch
 
         from linkbench.defenders.patterns import one_pixel
 
         present = np.bincount(numbers[numbers >= 0], minlength=classes) > 0
-        chosen = one_pixel.choose(classes, lambda number: _some(material, np.flatnonzero(numbers == number)), present)
-        mask, colour = one_pixel.as_patterns(chosen, material.size)
+        chosen = one_pixel.choose(classes, lambda number: _some(study_set, np.flatnonzero(numbers == number)), present)
+        mask, colour = one_pixel.as_patterns(chosen, study_set.size)
         return {
-            "mask": torch.from_numpy(mask).to(material.device),
-            "colour": torch.from_numpy(colour).to(material.device),
+            "mask": torch.from_numpy(mask).to(study_set.device),
+            "colour": torch.from_numpy(colour).to(study_set.device),
         }
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
@@ -141,7 +141,7 @@ class Shortcut(Defender):
         return theorem.several_rule(photos, patterns.reshape(len(patterns), -1), centre)
 
 
-def _some(material: Material, index: Array) -> Iterator[Tensor]:
+def _some(study_set: StudySet, index: Array) -> Iterator[Tensor]:
     """The photos of these numbers, TOGETHER at a time."""
     for start in range(0, len(index), TOGETHER):
-        yield material.pixels(index[start : start + TOGETHER])
+        yield study_set.pixels(index[start : start + TOGETHER])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from linkbench.api.fields import Epsilon, PhenotypeName
 from linkbench.api.base import Defender
+from linkbench.api.fields import Epsilon, PhenotypeName
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from linkbench.api.fields import Epsilon, PhenotypeName
 from linkbench.api.base import Defender
+from linkbench.api.fields import Epsilon, PhenotypeName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,9 +40,9 @@ class TargetedPoison(Defender):
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         import torch
 
+        from linkbench.api.data import most_likely
         from linkbench.defenders.pgd import Ascent, ascend, seen
         from linkbench.defenders.toward import Toward
-        from linkbench.api.data import most_likely
 
         assert knowledge.labels is not None
         predictor = seen(knowledge, self.through)

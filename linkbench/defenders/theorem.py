@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.errors import InputError
 from linkbench.api.data import Array
+from linkbench.errors import InputError
 
 GREY = 0.5
 """The middle of the pixel range, where the rules put zero."""

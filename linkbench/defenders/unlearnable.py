@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from linkbench.api.fields import Epsilon, Fraction01, PhenotypeName
 from linkbench.api.base import Defender
+from linkbench.api.fields import Epsilon, Fraction01, PhenotypeName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.api.knowledge import Knowledge, Material
+    from linkbench.api.knowledge import Knowledge, StudySet
 
 DEFAULTS = {"sample": (20, 0.01), "class": (1, 0.1)}
 """Noise steps in a round, training error at which to stop (Huang et al. 2021)."""
@@ -53,16 +53,16 @@ class Unlearnable(Defender):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"rounds": 1, "train_steps": 2, "steps": 2}
 
-    def learn(self, material: Material) -> Any:
+    def learn(self, study_set: StudySet) -> Any:
         """The noise. Raises PluginError without an architecture, labels or photos to learn from."""
-        from linkbench.defenders.error_minimising import Plan, find_noise
+        from linkbench.defenders.error_minimising import Parameters, find_noise
 
         steps, stop = DEFAULTS[self.per]
-        plan = Plan(
+        plan = Parameters(
             self.epsilon, self.per == "sample", self.phenotype, self.rounds, self.train_steps, self.steps or steps,
             self.step_size, stop if self.stop is None else self.stop, self.learning_rate, self.augment,
         )  # fmt: skip
-        return find_noise(material, plan)
+        return find_noise(study_set, plan)
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.defenders.error_minimising import add_noise

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from linkbench import __version__
-from linkbench.registry.code_digest import code_digest
+from linkbench.api.data import Artefact
+from linkbench.api.progress import listening
 from linkbench.errors import InputError, LinkbenchError
 from linkbench.execution.limits import OverdueError, limited, put_back, user_interrupts
-from linkbench.plan.builder import Plan, Step
-from linkbench.api.progress import listening
 from linkbench.execution.stdout import Printed, captured
-from linkbench.stages import Task
-from linkbench.store.store import KEY_VERSION, Entry, Store
+from linkbench.plan.builder import Plan, Step
+from linkbench.plan.task import Task
+from linkbench.registry.code_digest import code_digest
+from linkbench.registry.spec import nested_specs
+from linkbench.store.store import KEY_VERSION, Store, Stored
 from linkbench.store.tensorfile import file_digest
-from linkbench.registry.spec import nested_uses
-from linkbench.api.data import Artefact
 
 LAST_STAGES = ("quality", "poison_quality", "curves", "rank", "measure")
 """Stages whose artefacts the results are made of."""
@@ -40,7 +40,7 @@ class Failure(NamedTuple):
 class Record(NamedTuple):
     """What happened to one step: its entry in the store, and whether it was computed now."""
 
-    entry: Entry
+    entry: Stored
     computed: bool
 
 
@@ -57,7 +57,7 @@ class Watcher(Protocol):
         """The step is done, or failed."""
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """A finished run: what happened to every step, and for each cell that succeeded what its last stages left."""
 
     records: dict[str, Record]
@@ -67,7 +67,7 @@ class Outcome(NamedTuple):
 
 def step_label(step: Step) -> str:
     """`protect joint-pgd`: the stage and the plugins it uses."""
-    return " ".join([step.stage, *(use.label for use in step.uses.values())])
+    return " ".join([step.stage, *(spec.label for spec in step.specs.values())])
 
 
 class Run:
@@ -106,20 +106,20 @@ class Run:
             "run": step.run,
             "linkbench": __version__,
             "code": code_digest(step.run.partition(":")[0]),
-            "plugins": {role: use.identity() for role, use in step.uses.items()},
-            "files": {role: digest for role, use in step.uses.items() if (digest := self._files(use))},
+            "plugins": {role: spec.identity() for role, spec in step.specs.items()},
+            "files": {role: digest for role, spec in step.specs.items() if (digest := self._files(spec))},
             "settings": step.settings,
             "inputs": {name: self.records[id_].entry.digest for name, id_ in step.inputs.items()},
             "seed": step.seed,
             "device": self.device.partition(":")[0] if step.on_device else "any",
         }
 
-    def _files(self, use: Any) -> dict[str, str]:
+    def _files(self, spec: Any) -> dict[str, str]:
         """Digests of the user's files that a plugin, or one named inside it, reads."""
-        paths = list(use.plugin().input_files())
-        waiting = [use]
+        paths = list(spec.plugin().input_files())
+        waiting = [spec]
         while waiting:
-            inside = [inner for _, inner in nested_uses(waiting.pop())]
+            inside = [inner for _, inner in nested_specs(waiting.pop())]
             waiting += inside
             for inner in inside:
                 paths += inner.plugin().input_files()
@@ -139,7 +139,7 @@ class Run:
                 self.records[id_] = Record(entry, computed=False)
         return out
 
-    def execute(self, watcher: Watcher | None = None) -> Outcome:
+    def execute(self, watcher: Watcher | None = None) -> RunOutcome:
         """Carry out the plan; a failing stage takes only the cells behind it.
 
         Raises the InputError of a stage if no cell at all survives it.
@@ -160,7 +160,7 @@ class Run:
             first = next(iter(self.failures.values()))
             if first.input_error:
                 raise InputError(first.reason)
-        return Outcome(self.records, self.failures, cells)
+        return RunOutcome(self.records, self.failures, cells)
 
     def _guarded(self, id_: str, step: Step, watcher: Watcher | None) -> None:
         try:
@@ -210,7 +210,7 @@ class Run:
                 listening(listener),
                 limited(self.limit, self._stuck(id_, printed)),
             ):
-                result: Artefact = stage(Task(inputs, step.uses, step.settings, step.seed, self.device))
+                result: Artefact = stage(Task(inputs, step.specs, step.settings, step.seed, self.device))
                 entry = self.store.write(key, result, lambda: time.perf_counter() - begun)
         finally:
             if printed.text:

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from linkbench.genomes import shipped
-from linkbench.api.schema import PAPER, SCHEMAS, Schema
 from linkbench.api.data import Array
+from linkbench.api.schema import PAPER, SCHEMAS, Schema
+from linkbench.genomes import shipped
 
 SchemaName = Literal["paper", "hirisplex"]
 SuperPopulation = Literal["AFR", "AMR", "EAS", "EUR", "SAS"]

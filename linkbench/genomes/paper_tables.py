@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from linkbench.genomes import shipped
 from linkbench.api.base import GenomeSource
-from linkbench.api.schema import PAPER
 from linkbench.api.data import Genomes, strings
+from linkbench.api.schema import PAPER
+from linkbench.genomes import shipped
 
 
 class PaperTables(GenomeSource):

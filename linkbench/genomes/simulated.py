@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict, Field, field_validator
 
-from linkbench.genomes import hirisplex
 from linkbench.api.base import GenomeSource
-from linkbench.api.schema import SCHEMAS, Schema
 from linkbench.api.data import Array, Genomes
+from linkbench.api.schema import SCHEMAS, Schema
+from linkbench.genomes import hirisplex
 
 _STREAM = 0x67656E6F  # keeps these random numbers apart from those of other parts that start from the same seed
 

@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import ConfigDict, Field
 
+from linkbench.api.base import GenomeSource
+from linkbench.api.data import Array, Genomes, check_genomes, strings
 from linkbench.api.fields import InputPath
+from linkbench.api.schema import SCHEMAS, Schema
 from linkbench.genomes import hirisplex
 from linkbench.genomes.table_files import fault, nearest, open_rows
-from linkbench.api.base import GenomeSource
-from linkbench.api.schema import SCHEMAS, Schema
-from linkbench.api.data import Array, Genomes, check_genomes, strings
 
 _DOSAGES = {"0": 0.0, "1": 1.0, "2": 2.0, "0.0": 0.0, "1.0": 1.0, "2.0": 2.0, "": np.nan, "NA": np.nan}
 
@@ -31,7 +31,7 @@ class _Layout(NamedTuple):
     values: list[int]
 
 
-class Table(GenomeSource):
+class GenomeTable(GenomeSource):
     """A CSV or Parquet file, one genome a row, in one of two forms.
 
     probabilities: columns `id` and `phenotype:variant`, such as eye:blue; P(variant | genome), above 0, at most 1.
@@ -54,9 +54,16 @@ class Table(GenomeSource):
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
-        from linkbench.testing.samples import genome_table
-
-        return {"path": genome_table(folder)}
+        path = folder / "genomes.csv"
+        table = (
+            "id,sex:female,sex:male,eye:blue,eye:intermediate,eye:brown",
+            "g0,0.99,0.01,0.7,0.2,0.1",
+            "g1,0.02,0.98,0.1,0.2,0.7",
+            "g2,0.97,0.03,0.25,0.5,0.25",
+            "g3,0.05,0.95,0.3,0.1,0.6",
+        )
+        path.write_text("\n".join(table) + "\n", encoding="utf-8")
+        return {"path": path}
 
     def input_files(self) -> list[Path]:
         return [self.path]

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from linkbench.genomes import hirisplex, shipped
 from linkbench.api.base import GenomeSource
-from linkbench.api.schema import SCHEMAS, Schema
 from linkbench.api.data import Genomes, strings
+from linkbench.api.schema import SCHEMAS, Schema
+from linkbench.genomes import hirisplex, shipped
 
 
 class ThousandGenomes(GenomeSource):

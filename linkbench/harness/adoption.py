@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.errors import InputError
 from linkbench.api.base import Defender
 from linkbench.api.data import Array
+from linkbench.errors import InputError
 
 
-def users(identity: Array, defender: Defender, seed: int) -> Array:
+def adopters(identity: Array, defender: Defender, seed: int) -> Array:
     """bool [N]: whether the person in each photo uses the defender: those it lists, else a random part `rate`."""
     if defender.identities is not None:
         return np.isin(identity, listed(defender.identities))
     people, who = np.unique(identity, return_inverse=True)
     order = seeds.generator(seed, "users").permutation(len(people))
-    uses: Array = order[who] < round(defender.rate * len(people))
-    return uses
+    specs: Array = order[who] < round(defender.rate * len(people))
+    return specs
 
 
 def check_listed(identity: Array, defender: Defender, who: str) -> None:

@@ -11,8 +11,8 @@ from linkbench.api.base import Identifier
 from linkbench.recipes.standard import Count, Rate, Strength
 
 if TYPE_CHECKING:
-    from linkbench.api.gallery import Faces, Gallery
     from linkbench.api.data import Array
+    from linkbench.api.gallery import Faces, Gallery
 
 
 class FineTuned(Identifier):

@@ -9,8 +9,8 @@ from pydantic import Field
 from linkbench.api.base import Identifier
 
 if TYPE_CHECKING:
-    from linkbench.api.gallery import Faces, Gallery
     from linkbench.api.data import Array
+    from linkbench.api.gallery import Faces, Gallery
 
 BLOCK = 1 << 24
 """Distances held at a time."""

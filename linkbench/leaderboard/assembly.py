@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from linkbench.errors import InputError
-from linkbench.leaderboard.board import Listed, Table, load, tables
+from linkbench.leaderboard.board import Listed, Standings, load, tables
 from linkbench.leaderboard.game import Game, games
 from linkbench.leaderboard.ranking import AttackerPlace, Ranking, attackers, rank
 
@@ -14,7 +14,7 @@ from linkbench.leaderboard.ranking import AttackerPlace, Ranking, attackers, ran
 class Sheet(NamedTuple):
     """A table with everything that is said about it."""
 
-    table: Table
+    table: Standings
     ranking: Ranking
     attackers: list[AttackerPlace]
     games: list[Game]

@@ -50,7 +50,7 @@ class Played(NamedTuple):
         return sum(numbers) / len(numbers)
 
 
-class Row(NamedTuple):
+class Standing(NamedTuple):
     """One defence in one table.
 
     poison, defender: labels; epsilon: its budget, None where it has none; size: what it counts as where budgets are
@@ -75,7 +75,7 @@ class Row(NamedTuple):
     control: bool
 
 
-class Table(NamedTuple):
+class Standings(NamedTuple):
     """All rows of one protocol through one channel. panel: whom every ranked row must have met."""
 
     protocol: Protocol
@@ -86,10 +86,10 @@ class Table(NamedTuple):
     people: int
     panel: list[Opponent]
     opponents: list[Opponent]
-    rows: list[Row]
+    rows: list[Standing]
     entries: list[str]
 
-    def complete(self, row: Row) -> bool:
+    def complete(self, row: Standing) -> bool:
         """Whether the row met the whole panel."""
         return all(opponent in row.played for opponent in self.panel)
 
@@ -122,7 +122,7 @@ def load(board: Path) -> list[Listed]:
     return out
 
 
-def tables(listed: list[Listed]) -> list[Table]:
+def tables(listed: list[Listed]) -> list[Standings]:
     """One table per protocol and channel; those of the protocol with most rows first."""
     groups: dict[tuple[str, str], list[Listed]] = defaultdict(list)
     for one in listed:
@@ -144,7 +144,7 @@ class _Part(NamedTuple):
     cells: list[Any]
 
 
-def _table(channel_key: str, group: list[Listed]) -> Table:
+def _table(channel_key: str, group: list[Listed]) -> Standings:
     parts: dict[str, list[_Part]] = defaultdict(list)
     names = _opponents(group)
     photos: dict[str, CellPhotos] = {}
@@ -152,19 +152,19 @@ def _table(channel_key: str, group: list[Listed]) -> Table:
         entry = listed.entry
         stored = stored_photos(entry)
         photos |= {f"{entry.name}/{id_}": seen for id_, seen in (stored.cells if stored else {}).items()}
-        channels = {use["label"] for use in entry.scenario["channels"] if use_key(use) == channel_key}
-        poisons = {use["label"]: use for use in entry.scenario["poisons"]}
-        defenders = {(use["label"], use["params"].get("epsilon")): use for use in entry.scenario["defenders"]}
+        channels = {spec["label"] for spec in entry.scenario["channels"] if use_key(spec) == channel_key}
+        poisons = {spec["label"]: spec for spec in entry.scenario["poisons"]}
+        defenders = {(spec["label"], spec["params"].get("epsilon")): spec for spec in entry.scenario["defenders"]}
         cells: dict[str, list[Any]] = defaultdict(list)
-        uses = {}
+        specs = {}
         for cell in entry.cells:
             if cell.channel in channels:
                 pair = poisons[cell.poison], defenders[cell.defender, cell.epsilon]
-                key = digest_of([use_key(use) for use in pair])[:16]
+                key = digest_of([use_key(spec) for spec in pair])[:16]
                 cells[key].append(cell)
-                uses[key] = pair
+                specs[key] = pair
         for key, own in cells.items():
-            parts[key].append(_Part(listed, *uses[key], own))
+            parts[key].append(_Part(listed, *specs[key], own))
     rows = [_row(key, found, names, photos) for key, found in parts.items()]
     first = group[0].entry
     panel = [
@@ -175,10 +175,10 @@ def _table(channel_key: str, group: list[Listed]) -> Table:
     ]
     met = {opponent for row in rows for opponent in row.played}
     sample = next(iter(photos.values()), None)
-    return Table(
+    return Standings(
         protocol=first.protocol,
         digest=first.protocol_digest,
-        channel=cleaned(next(use["label"] for use in first.scenario["channels"] if use_key(use) == channel_key)),
+        channel=cleaned(next(spec["label"] for spec in first.scenario["channels"] if use_key(spec) == channel_key)),
         population=first.population,
         photos=first.changes[0].photos,
         people=0 if sample is None else int(sample.people.max()) + 1,
@@ -198,9 +198,9 @@ def _opponents(group: list[Listed]) -> dict[tuple[str, str], Opponent]:
         scenario = listed.entry.scenario
         for name, key in model_keys(scenario["models"]).items():
             models.setdefault(key, cleaned(name))
-        for use in scenario["attackers"]:
-            if any(cell.attacker == use["label"] for cell in listed.entry.cells):
-                attackers.setdefault(use_key(use), cleaned(use["label"]))
+        for spec in scenario["attackers"]:
+            if any(cell.attacker == spec["label"] for cell in listed.entry.cells):
+                attackers.setdefault(use_key(spec), cleaned(spec["label"]))
     models, attackers = _unlike(models), _unlike(attackers)
     for model_key, model in models.items():
         for attacker_key, attacker in attackers.items():
@@ -214,14 +214,16 @@ def _unlike(names: dict[str, str]) -> dict[str, str]:
     return {key: name if taken.count(name) == 1 else f"{name} ({key[:6]})" for key, name in names.items()}
 
 
-def _row(key: str, parts: list[_Part], names: dict[tuple[str, str], Opponent], photos: dict[str, CellPhotos]) -> Row:
+def _row(
+    key: str, parts: list[_Part], names: dict[tuple[str, str], Opponent], photos: dict[str, CellPhotos]
+) -> Standing:
     """One row; where several entries played it, the best verified one speaks, of equals the first by name."""
     parts = sorted(parts, key=lambda part: (-BADGES.index(part.listed.badge), part.listed.entry.name))
     played: dict[Opponent, Played] = {}
     for part in parts:
         entry = part.listed.entry
         models = model_keys(entry.scenario["models"])
-        attackers = {use["label"]: use_key(use) for use in entry.scenario["attackers"]}
+        attackers = {spec["label"]: use_key(spec) for spec in entry.scenario["attackers"]}
         own: dict[Opponent, Played] = {}
         for cell in part.cells:
             opponent = names[models[cell.model], attackers[cell.attacker]]
@@ -237,7 +239,7 @@ def _row(key: str, parts: list[_Part], names: dict[tuple[str, str], Opponent], p
     measured = _measured(best, changes)
     flags = tuple(dict.fromkeys(cleaned(flag) for part in parts for cell in part.cells for flag in cell.flags))
     poisoned = best.poison["name"] != "none"
-    return Row(
+    return Standing(
         key=key,
         label="",
         poison=cleaned(best.poison["label"]),
@@ -270,7 +272,7 @@ def _mean(values: list[float]) -> float | None:
 
 def _epsilon(part: _Part) -> float | None:
     """The larger of the two budgets of poison and defender; None where neither has one."""
-    given = [use["params"].get("epsilon") for use in (part.poison, part.defender)]
+    given = [spec["params"].get("epsilon") for spec in (part.poison, part.defender)]
     return max((float(epsilon) for epsilon in given if epsilon is not None), default=None)
 
 
@@ -282,7 +284,7 @@ def _size(part: _Part, measured: Iterable[ChangeRecord]) -> float | None:
     return max((change.linf for change in measured), default=None)
 
 
-def _distinct(rows: list[Row]) -> list[Row]:
+def _distinct(rows: list[Standing]) -> list[Standing]:
     """Rows with labels that tell them apart: budgets, poisons, and where that is not enough the entry's name."""
     first = [row._replace(label=row.defender if row.poison == "none" else _poisoned(row)) for row in rows]
     seen = [(row.label, row.epsilon) for row in first]
@@ -292,7 +294,7 @@ def _distinct(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _poisoned(row: Row) -> str:
+def _poisoned(row: Standing) -> str:
     if row.defender != "none":
         return f"{row.defender} + poison {row.poison}"
     budget = "" if row.epsilon is None else f" at {row.epsilon:.4g}"  # it has a column of its own

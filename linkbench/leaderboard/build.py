@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linkbench.leaderboard import page, sheets
+from linkbench.leaderboard import exports, page
 from linkbench.leaderboard.assembly import assemble
 from linkbench.results.folder import write_text
 
@@ -13,8 +13,8 @@ def build(board: Path, out: Path) -> list[Path]:
     """Write README.md, leaderboard.csv and index.html, each whole."""
     whole = assemble(board)
     texts = {
-        "README.md": sheets.readme(whole),
-        "leaderboard.csv": sheets.to_csv(whole),
+        "README.md": exports.readme(whole),
+        "leaderboard.csv": exports.to_csv(whole),
         "index.html": page.render(whole),
     }
     out.mkdir(parents=True, exist_ok=True)

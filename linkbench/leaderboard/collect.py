@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from linkbench.results import folder as files
-from linkbench.store import tensorfile
+from linkbench.api.data import Array, Artefact
 from linkbench.errors import InputError
-from linkbench.leaderboard import blob, photos
+from linkbench.leaderboard import packed_arrays, photos
 from linkbench.leaderboard.entry import (
     DIGITS,
     VERSION,
@@ -25,10 +24,11 @@ from linkbench.leaderboard.entry import (
 )
 from linkbench.leaderboard.protocol import Data, Protocol, protocol
 from linkbench.leaderboard.protocol import looks as looks_at
+from linkbench.results import folder as files
 from linkbench.results.folder import Results
 from linkbench.results.table import Row
 from linkbench.scenario.file import NAME
-from linkbench.api.data import Array, Artefact
+from linkbench.store import tensorfile
 
 CELL = ("id", "seed", "model", "poison", "defender", "epsilon", "channel", "attacker")
 """What an entry takes over from the cells of run.json."""
@@ -81,7 +81,7 @@ def make(folder: Path, known: Iterable[Entry] = (), *, name: str | None = None, 
         "failed": [_failure(cell) for cell in run["cells"] if cell["failed"]],
         "changes": [change.record() for change, _ in changes],
         "cells": [cell.record() for cell, _ in cells],
-        "ranks": blob.pack(photos.arrays(by_seed, changed)) if keep_photos else None,
+        "ranks": packed_arrays.pack(photos.arrays(by_seed, changed)) if keep_photos else None,
         "examples": examples,
         "example_labels": labels,
     }
@@ -108,7 +108,7 @@ def _check(folder: Path, results: Results) -> None:
                 f"{folder} has {len(scenario[section])} entries under {section!r}; rows of different data never share "
                 f"a table. Run one scenario for each"
             )
-    if not any(use["name"] == "none" for use in scenario["defenders"]):
+    if not any(spec["name"] == "none" for spec in scenario["defenders"]):
         raise InputError(
             f"{folder} has no defender 'none'; the control must always be in the table. Add it and run again"
         )
@@ -254,4 +254,4 @@ def _examples(folder: Path) -> tuple[str | None, list[str]]:
     before, after = (np.asarray(artefact.array(name))[:, 0] for name in ("before", "after"))
     same = [at for at in range(len(before)) if np.array_equal(before[at], before[0])]
     labels = [str(artefact.meta["labels"][at]) for at in same]
-    return blob.pack({"before": before[:1], "change": after[same] - before[:1]}), labels
+    return packed_arrays.pack({"before": before[:1], "change": after[same] - before[:1]}), labels

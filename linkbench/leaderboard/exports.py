@@ -8,7 +8,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from linkbench.leaderboard import words
+from linkbench.leaderboard import text
 from linkbench.report import numbers
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def markdown(text: object) -> str:
 
 def readme(board: Board) -> str:
     """The page that a code host shows."""
-    parts = ["# Leaderboard\n", words.INTRODUCTION + "\n"]
+    parts = ["# Leaderboard\n", text.INTRODUCTION + "\n"]
     if not board.protocols:
         parts.append("There is no entry yet.\n")
     for sheets in board.protocols:
         parts += _protocol(sheets)
-    parts.append(words.ADD)
+    parts.append(text.ADD)
     if board.listed:
         parts.append("## Entries\n")
         head = ["entry", "badge", "cells", "linkbench", "machine", "protocol"]
@@ -86,7 +86,7 @@ def readme(board: Board) -> str:
             for one in board.listed
         ]  # fmt: skip
         parts.append(_table(head, lines, "lllllr"))
-        parts.append("".join(f"- **{name}**: {words.BADGES[name]}\n" for name in words.BADGES))
+        parts.append("".join(f"- **{name}**: {text.BADGES[name]}\n" for name in text.BADGES))
     return "\n".join(parts)
 
 
@@ -110,7 +110,7 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
         head = ["attacker", "mean over defences", "mean, models too", "best", "against", "no defence", "leads"]
         lines = [
             [markdown(one.attacker), numbers.percent(one.mean), numbers.percent(one.mean_models),
-             numbers.percent(one.best), markdown(words.row_name(one.best_row)),
+             numbers.percent(one.best), markdown(text.row_name(one.best_row)),
              numbers.NOTHING if one.plain is None else numbers.percent(one.plain), f"{one.leads} of {one.defences}"]
             for one in sheet.attackers
         ]  # fmt: skip
@@ -118,9 +118,9 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
         if sheet.games:
             parts.append(f"### The game, photos published as {markdown(sheet.table.channel)}\n")
             lines = [
-                [words.budget(game.budget), numbers.percent(game.value), numbers.percent(game.pure),
-                 markdown(words.mixture([(words.row_name(row), share) for row, share in game.defenders])),
-                 markdown(words.mixture([(words.opponent(who), share) for who, share in game.attackers]))]
+                [text.budget(game.budget), numbers.percent(game.value), numbers.percent(game.pure),
+                 markdown(text.mixture([(text.row_name(row), share) for row, share in game.defenders])),
+                 markdown(text.mixture([(text.opponent(who), share) for who, share in game.attackers]))]
                 for game in sheet.games
             ]  # fmt: skip
             parts.append(_table(["change", "value", "best alone", "defenders", "attackers"], lines, "lrrll"))
@@ -130,7 +130,7 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
 def _markdown_row(sheet: Sheet, at: int) -> list[str]:
     place = sheet.ranking.places[at]
     row, worst = place.row, place.worst
-    low, high = words.rank_range(sheet.ranking, at)
+    low, high = text.rank_range(sheet.ranking, at)
     name = markdown(row.label)
     return [
         "" if place.rank is None else str(place.rank),
@@ -139,13 +139,13 @@ def _markdown_row(sheet: Sheet, at: int) -> list[str]:
         numbers.epsilon(row.epsilon),
         numbers.percent(worst.value),
         numbers.percent_range(worst.low, worst.high),
-        markdown(words.opponent(worst.opponent)),
+        markdown(text.opponent(worst.opponent)),
         numbers.times(place.lift),
         f"{place.auc:.3f}",
         numbers.NOTHING if row.ssim is None else f"{row.ssim:.3f}",
         numbers.NOTHING if row.milliseconds is None else numbers.plain(row.milliseconds),
         row.badge,
-        markdown(", ".join(words.flag(flag) for flag in row.flags)),
+        markdown(", ".join(text.flag(flag) for flag in row.flags)),
     ]
 
 

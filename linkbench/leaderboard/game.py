@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linkbench.errors import MissingExtraError
-from linkbench.leaderboard.board import Opponent, Row, Table
-from linkbench.leaderboard.ranking import NEAR, Ranking
 from linkbench.api.data import Array
+from linkbench.errors import MissingExtraError
+from linkbench.leaderboard.board import Opponent, Standing, Standings
+from linkbench.leaderboard.ranking import NEAR, Ranking
 
 SLACK = 1e-9
 """How far the second program may leave the value of the first."""
@@ -38,7 +38,7 @@ class Game(NamedTuple):
 
     budget: float | None
     value: float
-    defenders: list[tuple[Row, float]]
+    defenders: list[tuple[Standing, float]]
     attackers: list[tuple[Opponent, float]]
     pure: float
     rows: int
@@ -95,7 +95,7 @@ def _program(cost: Array, upper: Array, limit: Array, equal: Array, bounds: list
     return solution
 
 
-def games(table: Table, ranking: Ranking) -> list[Game]:
+def games(table: Standings, ranking: Ranking) -> list[Game]:
     """The game among all ranked rows, and among those of every budget that at least two defences share."""
     rows = [place.row for place in ranking.places if place.rank is not None]
     budgets = sorted({row.epsilon for row in rows if row.epsilon is not None and not row.control})
@@ -110,7 +110,7 @@ def games(table: Table, ranking: Ranking) -> list[Game]:
     return out
 
 
-def _game(table: Table, rows: list[Row], budget: float | None) -> Game:
+def _game(table: Standings, rows: list[Standing], budget: float | None) -> Game:
     """Opponents that some row did not meet take no part."""
     columns = [opponent for opponent in table.opponents if all(opponent in row.played for row in rows)]
     payoff = np.array([[row.played[opponent].value() for opponent in columns] for row in rows])

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from linkbench.leaderboard import blob, words
+from linkbench.leaderboard import packed_arrays, text
 from linkbench.leaderboard.board import Listed, Opponent
-from linkbench.report import document, flags_text, marks, numbers, png, scale, svg
+from linkbench.report import document, dot_plot, flags_text, numbers, png, scale, svg
 from linkbench.report.cells import Value, cleaned
 from linkbench.report.svg import Ids, Markup
 
@@ -93,7 +93,7 @@ def render(board: Board) -> str:
         listed=board.listed,
         faces=[found for one in board.listed if (found := faces(one))],
         flags=flags_text.explain(flags),
-        words=words,
+        text=text,
         numbers=numbers,
         cleaned=cleaned,
         level=_level(board),
@@ -119,7 +119,7 @@ def summary(one: Channel) -> list[str]:
         return []
     best, rules = ranked[0], one.sheet.table.protocol.metrics
     return [
-        f"Published as {one.label}: the safest defence is {words.row_name(best.row)}. At worst "
+        f"Published as {one.label}: the safest defence is {text.row_name(best.row)}. At worst "
         f"{numbers.percent(best.worst.value)} of the photos are linked to the right one of {rules.n} genomes"
         + (f"; without a defence {numbers.percent(plain.worst.value)}" if plain else "")
         + f", by chance {numbers.percent(rules.k / rules.n)}."
@@ -157,7 +157,7 @@ def _line(sheet: Sheet, at: int, top: float) -> Line:
     ranking: Ranking = sheet.ranking
     place = ranking.places[at]
     worst, row = place.worst, place.row
-    low, high = words.rank_range(ranking, at)
+    low, high = text.rank_range(ranking, at)
     following = at + 1 < len(ranking.places) and ranking.places[at + 1].rank is not None
     chance = sheet.table.protocol.metrics.k / sheet.table.protocol.metrics.n
     return Line(
@@ -167,10 +167,10 @@ def _line(sheet: Sheet, at: int, top: float) -> Line:
         bar=_bar(worst.value, worst.low, worst.high, chance, top, row.control),
         worst=numbers.percent(worst.value),
         interval=numbers.percent_range(worst.low, worst.high, ""),
-        opponent=words.opponent(worst.opponent),
+        opponent=text.opponent(worst.opponent),
         cost=numbers.NOTHING if row.milliseconds is None else numbers.plain(row.milliseconds),
         same_as_next=following and not ranking.apart[at][at + 1],
-        flags=", ".join(words.flag(flag) for flag in row.flags),
+        flags=", ".join(text.flag(flag) for flag in row.flags),
     )
 
 
@@ -193,7 +193,7 @@ def _chart(sheet: Sheet, id_: str) -> Markup | None:
     if len(places) < 2:
         return None
     spots = [
-        marks.Spot(
+        dot_plot.Spot(
             place.row.label,
             f"ε {numbers.epsilon(place.row.epsilon)}" if place.row.epsilon is not None else "",
             "truth" if place.row.control else f"s{families.index(_family(place)) % 8 + 1}",
@@ -206,7 +206,7 @@ def _chart(sheet: Sheet, id_: str) -> Markup | None:
     label = f"success@{rules.k} at worst, n = {rules.n}"
     top = scale.nice_top(max(spot.y.value for spot in spots), 6)
     title = f"privacy against similarity, {sheet.table.channel}"
-    return marks.scatter(Ids(id_), title, spots, "similarity to the original (SSIM)", label, top=min(1.0, top))
+    return dot_plot.scatter(Ids(id_), title, spots, "similarity to the original (SSIM)", label, top=min(1.0, top))
 
 
 def _family(place: Place) -> str:
@@ -223,7 +223,7 @@ def _matrix(sheet: Sheet, columns: list[Opponent]) -> list[tuple[str, bool, list
         value = place.row.played[who].value()
         return Square(numbers.percent(value, ""), round(SHADES * value / highest), who == place.worst.opponent)
 
-    return [(words.row_name(place.row), place.row.control, [square(place, who) for who in columns]) for place in places]
+    return [(text.row_name(place.row), place.row.control, [square(place, who) for who in columns]) for place in places]
 
 
 def data(one: Channel) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def faces(listed: Listed) -> Faces | None:
     if entry.examples is None:
         return None
     try:
-        arrays = blob.unpack(entry.examples)
+        arrays = packed_arrays.unpack(entry.examples)
         before, after = arrays["before"], (arrays["before"] + arrays["change"]) % 256
     except (ValueError, KeyError):
         return None

@@ -1,8 +1,9 @@
 """What an entry keeps of every photo, and the numbers that follow from it.
 
 Of each seed s, whole numbers: s.people [n], who is in the photo; s.better and s.tied [cells, n], ranks as in
-linkbench.metrics.ranking; s.hits and s.draws [joint cells, n], for attackers that match all photos of a population at once: in
-how many drawn populations a photo was, and in how many of them it was linked, in units of 1/HIT; s.ssim and s.moved
+linkbench.metrics.ranking; s.hits and s.draws [joint cells, n], for attackers that match all photos of a population at
+once: in how many drawn populations a photo was, and in how many of them it was linked, in units of 1/HIT;
+s.ssim and s.moved
 [changes, n], likeness and largest change by the defender, in units of 1/FINE; s.poison.people [t], s.poison.ssim and
 s.poison.moved [poisons' changes, t], the same of the photos that were trained on. Cells and changes stand in the order
 of the entry; a photo's numbers are those of its own column.
@@ -15,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linkbench.metrics import ranking as linkage
 from linkbench.api import seeds
+from linkbench.api.data import Array
 from linkbench.leaderboard.entry import DIGITS, Interval
 from linkbench.leaderboard.protocol import Metrics
-from linkbench.api.data import Array
+from linkbench.metrics import ranking
 
 HIT = 2520
 """A photo that ties with up to nine genomes is linked a whole number of times in these units."""
@@ -47,8 +48,8 @@ class CellPhotos(NamedTuple):
         if self.hits is not None and self.draws is not None:
             hit: Array = self.hits / (HIT * np.maximum(self.draws, 1.0))
             return hit
-        ranks = linkage.Ranks(self.better, self.tied)
-        one: Array = linkage.success_curves(ranks, population, [metrics.k], [metrics.n])[0, 0]
+        ranks = ranking.Ranks(self.better, self.tied)
+        one: Array = ranking.success_curves(ranks, population, [metrics.k], [metrics.n])[0, 0]
         return one
 
     def auc(self, population: int) -> Array:
@@ -76,7 +77,7 @@ def intervals(
     equal = np.ones(len(people))
     weight = np.stack([equal if one is None else one for one in weights or [None] * len(columns)], axis=1)
     key = seeds.derive(seed, "bootstrap")
-    ends = linkage.bootstrap(values, people, resamples=metrics.resamples, level=metrics.level, seed=key, weights=weight)
+    ends = ranking.bootstrap(values, people, resamples=metrics.resamples, level=metrics.level, seed=key, weights=weight)
     means = (values * weight).sum(axis=0) / np.maximum(weight.sum(axis=0), 1.0)
     table = np.round(np.vstack([means, ends]), DIGITS)
     return [(float(mean), float(low), float(high)) for mean, low, high in table.T]

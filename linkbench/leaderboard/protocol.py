@@ -66,9 +66,9 @@ class Protocol(_Strict):
         )
 
 
-def use_key(use: dict[str, Any]) -> str:
+def use_key(spec: dict[str, Any]) -> str:
     """Digest of a plugin of a resolved scenario with its parameters, whatever it is called there."""
-    return digest_of([use["kind"], use["name"], use["params"]])[:16]
+    return digest_of([spec["kind"], spec["name"], spec["params"]])[:16]
 
 
 def model_keys(models: list[dict[str, Any]]) -> dict[str, str]:
@@ -87,7 +87,7 @@ def looks(sees: list[str]) -> bool:
 
 def opponents(scenario: dict[str, Any], sees: dict[str, list[str]]) -> Opponents:
     """Everybody whom the defenders of a resolved scenario meet."""
-    attackers = {use["label"]: use_key(use) for use in scenario["attackers"] if looks(sees.get(use["label"], []))}
+    attackers = {spec["label"]: use_key(spec) for spec in scenario["attackers"] if looks(sees.get(spec["label"], []))}
     return Opponents(models=model_keys(scenario["models"]), attackers=attackers)
 
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linkbench.metrics import ranking as linkage
 from linkbench.api import seeds
-from linkbench.leaderboard.board import Opponent, Row, Table
-from linkbench.leaderboard.protocol import Metrics
 from linkbench.api.data import Array
+from linkbench.leaderboard.board import Opponent, Standing, Standings
+from linkbench.leaderboard.protocol import Metrics
+from linkbench.metrics import ranking
 
 NEAR = 1e-9
 """Numbers closer than this are equal."""
@@ -39,7 +39,7 @@ class Place(NamedTuple):
     both safer and more like the original.
     """
 
-    row: Row
+    row: Standing
     rank: int | None
     rank_at: int | None
     worst: Worst
@@ -69,18 +69,18 @@ class AttackerPlace(NamedTuple):
     mean: float
     mean_models: float
     best: float
-    best_row: Row
+    best_row: Standing
     plain: float | None
     leads: int
     defences: int
 
 
-def rank(table: Table) -> Ranking:
+def rank(table: Standings) -> Ranking:
     """The ranking of a table by worst case; ties go to the higher SSIM, then to the name."""
     worst = {row.key: worst_case(row, table.protocol.metrics, table.population) for row in table.rows}
     ranked = [row for row in table.rows if table.complete(row)]
 
-    def order(row: Row) -> tuple[float, float, str]:
+    def order(row: Standing) -> tuple[float, float, str]:
         return round(worst[row.key].value / NEAR) * NEAR, -(row.ssim if row.ssim is not None else 0.0), row.label
 
     ranked.sort(key=order)
@@ -104,7 +104,7 @@ def rank(table: Table) -> Ranking:
     return Ranking(places, apart)
 
 
-def _rank_at(row: Row, ranked: list[Row]) -> int | None:
+def _rank_at(row: Standing, ranked: list[Standing]) -> int | None:
     """The rank among rows that change photos by no more than this one may."""
     if row not in ranked or row.size is None:
         return None
@@ -112,7 +112,7 @@ def _rank_at(row: Row, ranked: list[Row]) -> int | None:
     return same.index(row) + 1
 
 
-def worst_case(row: Row, metrics: Metrics, population: int) -> Worst:
+def worst_case(row: Standing, metrics: Metrics, population: int) -> Worst:
     """The largest mean success over all opponents that the row met."""
     met = list(row.played)
     values = [row.played[opponent].value() for opponent in met]
@@ -126,7 +126,7 @@ def worst_case(row: Row, metrics: Metrics, population: int) -> Worst:
     return Worst(values[at], float(low), float(high), met[at], means)
 
 
-def resampled(row: Row, opponents: list[Opponent], metrics: Metrics, population: int) -> Array:
+def resampled(row: Standing, opponents: list[Opponent], metrics: Metrics, population: int) -> Array:
     """float64 [resamples, opponents], mean success in every resample of people, mean over the seeds."""
     total = np.zeros((metrics.resamples, len(opponents)))
     for seed in row.played[opponents[0]].photos:
@@ -135,7 +135,7 @@ def resampled(row: Row, opponents: list[Opponent], metrics: Metrics, population:
         ones = np.ones(len(values))
         weights = np.stack([ones if cell.weights is None else cell.weights for cell in seen], axis=1)
         people, key = seen[0].people, seeds.derive(seed, "bootstrap")
-        total += linkage.resampled_means(values, people, resamples=metrics.resamples, seed=key, weights=weights)
+        total += ranking.resampled_means(values, people, resamples=metrics.resamples, seed=key, weights=weights)
     means: Array = total / len(row.played[opponents[0]].photos)
     return means
 
@@ -162,7 +162,7 @@ def pareto(points: list[tuple[str, float | None, float]]) -> set[str]:
     }
 
 
-def attackers(table: Table, ranking: Ranking) -> list[AttackerPlace]:
+def attackers(table: Standings, ranking: Ranking) -> list[AttackerPlace]:
     """All attackers, by their mean over the defences; controls count as no defence."""
     defended = [place for place in ranking.places if not place.row.control]
     plain = next((place.row for place in ranking.places if place.row.defender == place.row.poison == "none"), None)
@@ -188,6 +188,6 @@ def attackers(table: Table, ranking: Ranking) -> list[AttackerPlace]:
     return sorted(out, key=lambda place: (-round(place.mean / NEAR), place.attacker))
 
 
-def _against(row: Row, attacker: str) -> list[float]:
+def _against(row: Standing, attacker: str) -> list[float]:
     """What an attacker reaches against a row, model by model."""
     return [played.value() for opponent, played in row.played.items() if opponent.attacker == attacker]

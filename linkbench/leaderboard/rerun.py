@@ -13,7 +13,7 @@ from linkbench.errors import InputError, PluginError
 from linkbench.leaderboard.collect import make
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Rerun
 from linkbench.leaderboard.verify import Photos, stored_photos
-from linkbench.registry.spec import Use
+from linkbench.registry.spec import Spec
 
 if TYPE_CHECKING:
     from linkbench.scenario.file import Scenario
@@ -24,9 +24,9 @@ def run_again(entry: Entry, store: Path | None, device: str, watching: Callable[
 
     watching(stages) is entered while the stages run; see linkbench.execution.run.Watcher.
     """
-    from linkbench.results import folder as files
-    from linkbench.plan.make import make_plan
     from linkbench.execution.run import Run
+    from linkbench.plan.make import make_plan
+    from linkbench.results import folder as files
     from linkbench.store.store import Store
 
     scenario = scenario_of(entry)
@@ -45,13 +45,13 @@ def scenario_of(entry: Entry) -> Scenario:
     """The scenario of an entry, every plugin and parameter checked against what is installed here."""
     from pydantic import ValidationError
 
-    from linkbench.scenario.file import SECTIONS, Model, Scenario, Split
     from linkbench.metrics.settings import Measure
+    from linkbench.scenario.file import SECTIONS, Model, Scenario, Split
 
     data = entry.scenario
     try:
         kinds = {name: kind for name, kind in SECTIONS.items() if kind != "identifier"}  # entries are of linkage
-        sections: dict[str, Any] = {name: [_use(kind, use) for use in data[name]] for name, kind in kinds.items()}
+        sections: dict[str, Any] = {name: [_use(kind, spec) for spec in data[name]] for name, kind in kinds.items()}
         models = [
             Model(str(model["name"]), _use("architecture", model["architecture"]), _use("recipe", model["recipe"]),
                   model["start"])
@@ -70,8 +70,8 @@ def scenario_of(entry: Entry) -> Scenario:
         raise InputError(f"{entry.name}: its scenario cannot be run here: {error}") from None
 
 
-def _use(kind: str, use: dict[str, Any]) -> Use:
-    found = Use(kind, str(use["name"]), dict(use["params"]), str(use["label"]))
+def _use(kind: str, spec: dict[str, Any]) -> Spec:
+    found = Spec(kind, str(spec["name"]), dict(spec["params"]), str(spec["label"]))
     try:
         found.plugin()
     except PluginError as error:

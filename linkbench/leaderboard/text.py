@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linkbench.leaderboard.board import Opponent, Row
+from linkbench.leaderboard.board import Opponent, Standing
 from linkbench.leaderboard.ranking import Ranking
 from linkbench.report import flags_text, numbers
 
@@ -30,7 +30,7 @@ BADGES = {
 """What each badge means."""
 
 
-def row_name(row: Row) -> str:
+def row_name(row: Standing) -> str:
     """A defence with its budget."""
     return row.label if row.epsilon is None else f"{row.label}, ε {numbers.epsilon(row.epsilon)}"
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from linkbench.leaderboard import blob, photos
+from linkbench.leaderboard import packed_arrays, photos
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
 from linkbench.leaderboard.protocol import protocol
 from linkbench.store.store import digest_of
@@ -38,7 +38,7 @@ def stored_photos(entry: Entry) -> Photos | None:
     """What an entry keeps of every photo; None where that was kept back. Raises ValueError where it is damaged."""
     if entry.ranks is None:
         return None
-    arrays = blob.unpack(entry.ranks)
+    arrays = packed_arrays.unpack(entry.ranks)
     cells: dict[str, photos.CellPhotos] = {}
     changes: dict[str, photos.ChangePhotos] = {}
     for seed in dict.fromkeys(cell.seed for cell in entry.cells):
@@ -99,13 +99,13 @@ def _scenario(entry: Entry) -> Iterator[str]:
         yield "the scenario does not follow the protocol: split, metrics, seeds or opponents differ"
     if {int(seed) for seed in rules.data.cohorts} != set(scenario["seeds"]):
         yield "the seeds of the protocol are not those of the scenario"
-    labels = {name: {use["label"]: use for use in scenario[name]} for name in ("poisons", "channels", "attackers")}
-    budgets = {(use["label"], use["params"].get("epsilon")) for use in scenario["defenders"]}
+    labels = {name: {spec["label"]: spec for spec in scenario[name]} for name in ("poisons", "channels", "attackers")}
+    budgets = {(spec["label"], spec["params"].get("epsilon")) for spec in scenario["defenders"]}
     models = {model["name"] for model in scenario["models"]}
-    named = {(plugin.kind, plugin.use) for plugin in entry.plugins}
-    for use in [*scenario["defenders"], *(use for uses in labels.values() for use in uses.values())]:
-        if (use["kind"], use["name"]) not in named:
-            yield f"no code is recorded for {use['kind']} {use['name']!r}"
+    named = {(plugin.kind, plugin.spec) for plugin in entry.plugins}
+    for spec in [*scenario["defenders"], *(spec for specs in labels.values() for spec in specs.values())]:
+        if (spec["kind"], spec["name"]) not in named:
+            yield f"no code is recorded for {spec['kind']} {spec['name']!r}"
     changes = {change.id: change for change in entry.changes}
     seen = set()
     for cell in entry.cells:
@@ -166,7 +166,7 @@ def _differs(what: str, written: Interval, found: Interval) -> str:
 
 def _budgets(entry: Entry, stored: Photos) -> Iterator[str]:
     """Measured changes against budgets, and the flags that follow from both."""
-    poisons = {use["label"]: use["params"] for use in entry.scenario["poisons"]}
+    poisons = {spec["label"]: spec["params"] for spec in entry.scenario["poisons"]}
     behind: dict[str, list[CellRecord]] = defaultdict(list)
     for cell in entry.cells:
         for id_ in {cell.change, cell.poison_change} - {None}:

@@ -53,6 +53,17 @@ def ssim(before: Tensor, after: Tensor) -> Tensor:
     return similarity
 
 
+def dssim(before: Tensor, after: Tensor) -> Tensor:
+    """[n], structural dissimilarity (1 - SSIM) / 2 in [0, 1]; differentiable. Photos float [n, 3, h, w] in [0, 1].
+
+    In full precision wherever it is called: what cloaks may change is far below the resolution of bfloat16.
+    """
+    import torch
+
+    with torch.autocast(before.device.type, enabled=False):
+        return (1 - ssim(before, after)) / 2
+
+
 def _smoothing(extent: int, like: Tensor) -> Tensor:
     """The Gaussian window as a banded matrix [extent, extent - WINDOW + 1]: faster than a one-channel convolution."""
     import torch

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from linkbench.metrics import ranking as linkage
-from linkbench.metrics.settings import Measure
-from linkbench.api.schema import Schema
 from linkbench.api.data import MISSING, Array, Artefact, Cohort
+from linkbench.api.schema import Schema
+from linkbench.metrics import ranking
+from linkbench.metrics.settings import Measure
 
 Row = dict[str, Any]
 
@@ -24,7 +24,7 @@ def linkage_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
     """Success curves, areas under both ROC curves, mean and median and reciprocal rank."""
     population = int(rank.meta["population"])
     identity = rank.array("identity")
-    ranks = linkage.Ranks(rank.array("better"), rank.array("tied"))
+    ranks = ranking.Ranks(rank.array("better"), rank.array("tied"))
     rows = []
     sizes, curves, weights = _success(rank, settings)
     for k, values in zip(settings.top_k, curves, strict=True):
@@ -37,7 +37,7 @@ def linkage_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
         "auc_score": rank.array("auc_parts"),
         "auc_k": by_k,
         "mean_rank": expected,
-        "reciprocal_rank": linkage.reciprocal_rank(ranks),
+        "reciprocal_rank": ranking.reciprocal_rank(ranks),
     }
     table = np.stack(list(singles.values()), axis=1)
     interval = _bootstrap(table, identity, settings, seed)
@@ -52,10 +52,10 @@ def _success(rank: Artefact, settings: Measure) -> tuple[list[int], Array, Array
         drawn = (rank.array("sampled_draws") > 0).T.astype(np.float64)
         success = np.moveaxis(rank.array("sampled_success"), 0, 2)
         return rank.array("sampled_sizes").tolist(), success, drawn
-    ranks = linkage.Ranks(rank.array("better"), rank.array("tied"))
+    ranks = ranking.Ranks(rank.array("better"), rank.array("tied"))
     population = int(rank.meta["population"])
     sizes = settings.population_sizes(population)
-    return sizes, linkage.success_curves(ranks, population, settings.top_k, sizes).transpose(0, 2, 1), None
+    return sizes, ranking.success_curves(ranks, population, settings.top_k, sizes).transpose(0, 2, 1), None
 
 
 def _mean(values: Array, weights: Array | None) -> Array:
@@ -66,7 +66,7 @@ def _mean(values: Array, weights: Array | None) -> Array:
 
 
 def _bootstrap(values: Array, identity: Array, settings: Measure, seed: int, **how: Any) -> Array:
-    return linkage.bootstrap(values, identity, resamples=settings.resamples, level=settings.level, seed=seed, **how)
+    return ranking.bootstrap(values, identity, resamples=settings.resamples, level=settings.level, seed=seed, **how)
 
 
 def _median_interval(values: Array, identity: Array, settings: Measure, seed: int) -> Array:
@@ -187,7 +187,7 @@ def change_rows(rank: Artefact, baseline: Artefact, settings: Measure, seed: int
 
 def protection_rows(rank: Artefact, using: Array, settings: Measure, seed: int) -> list[Row]:
     """How often the first name is wrong, for the probes of those who use the tool (bool [N]) and for the others."""
-    ranks = linkage.Ranks(rank.array("better"), rank.array("tied"))
+    ranks = ranking.Ranks(rank.array("better"), rank.array("tied"))
     wrong = 1.0 - np.where(ranks.better == 0, 1.0 / (ranks.tied + 1.0), 0.0)
     rows = []
     for name, chosen in (("protection_rate", using), ("unprotected_error", ~using)):

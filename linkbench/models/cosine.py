@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from linkbench.models.features import deep_features
 from linkbench.errors import InputError
+from linkbench.models.features import deep_features
 from linkbench.models.predictor import evaluating
 
 

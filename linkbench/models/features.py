@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from linkbench.api.data import Array
 from linkbench.errors import PluginError
 from linkbench.models.filters import bare
+from linkbench.models.predictor import batch_size, batches_of, frozen
 
 Features = Callable[[Tensor], list[Tensor]]
 """Photos float [n, 3, h, w] to the features of each network, float [n, D_i]; differentiable."""
@@ -86,24 +89,15 @@ class _Penultimate:
         return entered[-1] if entered else out
 
 
-def dssim(before: Tensor, after: Tensor) -> Tensor:
-    """[n], structural dissimilarity (1 - SSIM) / 2 in [0, 1]; differentiable. Photos float [n, 3, h, w] in [0, 1].
-
-    In full precision wherever it is called: what cloaks may change is far below the resolution of bfloat16.
-    """
-    from linkbench.metrics.image_quality import ssim
-
-    with torch.autocast(before.device.type, enabled=False):
-        return (1 - ssim(before, after)) / 2
-
-
-def smoothed(photos: Tensor, width: int, sigma: float) -> Tensor:
-    """float [n, 3, h, w] after a Gaussian blur; differentiable. width: odd, pixels; sigma: pixels; edges continued."""
-    reach = width // 2
-    place = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (place / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(device=photos.device, dtype=photos.dtype)
-    channels = photos.shape[1]
-    down, across = (kernel.view(shape).expand(channels, 1, -1, -1) for shape in ((1, 1, -1, 1), (1, 1, 1, -1)))
-    padded = nn.functional.pad(photos, (reach, reach, reach, reach), mode="replicate")
-    return nn.functional.conv2d(nn.functional.conv2d(padded, down, groups=channels), across, groups=channels)
+def embed(
+    network: nn.Module, features: Features, photos: Array, device: str = "cpu", rows: Array | None = None
+) -> Array:
+    """float32 [n, D], the features of every network of a predictor side by side; photos and rows as in `predict`."""
+    rows = np.arange(len(photos)) if rows is None else rows
+    batch = batch_size(photos.shape[-1], device)
+    with frozen(network), torch.inference_mode():
+        parts = [
+            torch.cat([each.float() for each in features(shown)], dim=1).cpu().numpy()
+            for _, shown in batches_of(photos, rows, batch, device)
+        ]
+    return np.concatenate(parts)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.errors import WeightsError
-from linkbench.registry.registry import registry
 from linkbench.api.countermeasure import Countermeasure
 from linkbench.api.data import Array, Artefact
+from linkbench.errors import PluginError, WeightsError
+from linkbench.registry.registry import registry
 
 FILTER = "filter/"
 """Prefix of the arrays that filters have learned in an artefact of the train stage."""
@@ -53,7 +53,7 @@ class Filtered(nn.Module):
         return logits
 
 
-def look_through(filters: Sequence[Filter], network: nn.Module) -> nn.Module:
+def look_through(filters: Sequence[nn.Module], network: nn.Module) -> nn.Module:
     """The network behind filters, of which photos meet the first one first; the network itself without any."""
     for front in reversed(filters):
         network = Filtered(front, network)
@@ -69,11 +69,13 @@ def bare(network: nn.Module) -> tuple[nn.Module, nn.Module]:
     return nn.Sequential(*fronts), network
 
 
-def pack(filters: Sequence[Filter]) -> tuple[dict[str, Array], list[dict[str, Any]]]:
+def pack(filters: Sequence[nn.Module]) -> tuple[dict[str, Array], list[dict[str, Any]]]:
     """Filters as arrays `filter/<number>/<name>` and as JSON: the countermeasure's name and parameters."""
     arrays: dict[str, Array] = {}
     described = []
     for number, each in enumerate(filters):
+        if not isinstance(each, Filter):
+            raise PluginError(f"a recipe reports {type(each).__name__} as a filter; only countermeasures make filters")
         name = registry().name_of("recipe", type(each.plugin))
         described.append({"recipe": name, "params": each.plugin.model_dump(mode="json", by_alias=True)})
         for key, tensor in each.learned.items():

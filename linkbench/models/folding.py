@@ -13,10 +13,10 @@ def fold(network: nn.Module) -> nn.Module:
     Only plain neighbours within a plain `nn.Sequential` are touched, so networks of plugins keep their meaning; modules
     with hooks, and those that stand in several places, stay as they are. The network must be in evaluation mode.
     """
-    uses: dict[nn.Module, int] = {}
+    specs: dict[nn.Module, int] = {}
     for module in network.modules():
         for child in filter(None, module._modules.values()):  # children() leaves out repeated ones
-            uses[child] = uses.get(child, 0) + 1
+            specs[child] = specs.get(child, 0) + 1
     for module in network.modules():
         if type(module) is not nn.Sequential:
             continue
@@ -27,8 +27,8 @@ def fold(network: nn.Module) -> nn.Module:
                 isinstance(before, nn.Conv2d)
                 and isinstance(layer, nn.BatchNorm2d)
                 and layer.running_mean is not None
-                and _plain(before, nn.Conv2d, uses)
-                and _plain(layer, nn.BatchNorm2d, uses)
+                and _plain(before, nn.Conv2d, specs)
+                and _plain(layer, nn.BatchNorm2d, specs)
             ):
                 layers[-1] = fuse_conv_bn_eval(before, layer)
             else:
@@ -39,6 +39,6 @@ def fold(network: nn.Module) -> nn.Module:
     return network
 
 
-def _plain(module: nn.Module, kind: type[nn.Module], uses: dict[nn.Module, int]) -> bool:
+def _plain(module: nn.Module, kind: type[nn.Module], specs: dict[nn.Module, int]) -> bool:
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return type(module) is kind and uses[module] == 1 and not any(hooks)
+    return type(module) is kind and specs[module] == 1 and not any(hooks)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench.api.schema import Schema
 from linkbench.api.data import MISSING, Array
+from linkbench.api.schema import Schema
 
 
 class Score(NamedTuple):

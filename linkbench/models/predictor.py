@@ -10,17 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from linkbench.api.data import Array, Artefact
+from linkbench.api.progress import advance
+from linkbench.api.schema import Schema
+from linkbench.api.training_data import to_unit
 from linkbench.errors import InputError, WeightsError
 from linkbench.models.filters import Filtered, bare, look_through, unpack
 from linkbench.models.folding import fold
 from linkbench.models.networks import Part, PerPhenotype
 from linkbench.registry.registry import registry
-from linkbench.api.progress import advance
-from linkbench.api.schema import Schema
-from linkbench.api.data import Array, Artefact
 
 if TYPE_CHECKING:
-    from linkbench.models.features import Features
+    pass
 
 WEIGHTS = "weights/"
 """Prefix of the arrays that are network weights in an artefact of the train stage."""
@@ -144,13 +145,6 @@ def mixed_precision(device: torch.device) -> Any:
     return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
 
 
-def to_unit(photos: Array) -> Tensor:
-    """uint8 or float [n, 3, h, w] as a float32 tensor in [0, 1]; a copy."""
-    if photos.dtype == np.uint8:
-        return torch.from_numpy(np.array(photos)).float().div_(255.0)
-    return torch.from_numpy(np.array(photos, dtype=np.float32))
-
-
 def batch_size(size: int, device: str) -> int:
     """How many photos of this edge go through a network at once without gradients."""
     return max(1, min(4096, (1 << (20 if device == "cpu" else 24)) // size**2))
@@ -171,28 +165,14 @@ def predict(
     batch = batch or batch_size(photos.shape[-1], device)
     out = np.empty((len(rows), network.schema.width))
     with frozen(network), torch.inference_mode():
-        for part, shown in _batches(photos, rows, batch, device):
+        for part, shown in batches_of(photos, rows, batch, device):
             out[part] = network(shown).double().exp().cpu().numpy()
     for span in network.schema.slices.values():
         out[:, span] /= out[:, span].sum(axis=1, keepdims=True)
     return out
 
 
-def embed(
-    network: nn.Module, features: Features, photos: Array, device: str = "cpu", rows: Array | None = None
-) -> Array:
-    """float32 [n, D], the features of every network of a predictor side by side; photos and rows as in `predict`."""
-    rows = np.arange(len(photos)) if rows is None else rows
-    batch = batch_size(photos.shape[-1], device)
-    with frozen(network), torch.inference_mode():
-        parts = [
-            torch.cat([each.float() for each in features(shown)], dim=1).cpu().numpy()
-            for _, shown in _batches(photos, rows, batch, device)
-        ]
-    return np.concatenate(parts)
-
-
-def _batches(photos: Array, rows: Array, batch: int, device: str) -> Iterator[tuple[slice, Tensor]]:
+def batches_of(photos: Array, rows: Array, batch: int, device: str) -> Iterator[tuple[slice, Tensor]]:
     """Photos float32 [b, 3, h, w] on the device with their place among the rows; tells how far it is."""
     for start in range(0, len(rows), batch):
         part = slice(start, min(start + batch, len(rows)))
@@ -205,8 +185,8 @@ def untrained(artefact: Artefact, device: str = "cpu") -> nn.Module:
 
     It looks through the filters of the trained one.
     """
-    use = artefact.meta["architecture"]
-    plugin = registry().load("architecture", use["name"]).model_validate(use["params"], strict=False)
+    spec = artefact.meta["architecture"]
+    plugin = registry().load("architecture", spec["name"]).model_validate(spec["params"], strict=False)
     if getattr(plugin, "weights", None) is not None:  # its initial weights are no longer wanted, and may be gone
         plugin = plugin.model_copy(update={"weights": None})
     network: nn.Module = plugin.build(Schema.from_json(artefact.meta["schema"]), artefact.meta["size"])

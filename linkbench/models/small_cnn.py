@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from linkbench.errors import InputError
 from linkbench.api.base import Architecture
 from linkbench.api.schema import Schema
+from linkbench.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,42 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.api import seeds
+from linkbench.api.data import Array
+from linkbench.api.progress import advance
+from linkbench.api.training_data import Examples, Report, TrainingData
 from linkbench.errors import InputError
 from linkbench.models.augment import augment
-from linkbench.api.training_data import Classroom, Lesson, Photos
-from linkbench.models.seeding import seeded
-from linkbench.models.filters import Filter, bare
+from linkbench.models.filters import bare
 from linkbench.models.losses import Losses, Score
 from linkbench.models.networks import Part
 from linkbench.models.predictor import batch_size, frozen, mixed_precision, parts_of, place
-from linkbench.api.progress import advance
-from linkbench.api.data import Array
-
-__all__ = ["Batch", "Classroom", "Lesson", "Photos", "Plan", "Report", "fit"]
-
-
-@dataclass
-class Report:
-    """Training curves.
-
-    history: per epoch {"phase", "epoch", "loss" (mean training loss per phenotype, summed), "validation": {phenotype:
-    {"loss", "accuracy", "balanced"}}, "watched": what the classroom's `watch` gave, where there is one}; best: per
-    phenotype the epoch, of the last phase, whose weights were kept; filters: what the network now looks through, the
-    first that photos meet first; candidates: what a choice between recipes was made from, see `best-of`.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, int] = field(default_factory=dict)
-    filters: tuple[Filter, ...] = ()
-    candidates: list[dict[str, Any]] = field(default_factory=list)
-
-    def followed_by(self, other: Report) -> Report:
-        """The curves of two phases one after the other; all else is the second's."""
-        return replace(other, history=self.history + other.history)
-
-    def to_json(self) -> dict[str, Any]:
-        """Without the filters, which are part of the predictor."""
-        return {"history": self.history, "best": self.best, "candidates": self.candidates}
+from linkbench.models.seeding import seeded
 
 
 class Batch(NamedTuple):
@@ -64,7 +37,7 @@ Transform = Callable[[Tensor, Batch], Tensor | Sequence[Tensor]]
 """Photos of a batch to the photos to train on, or to one batch for each phenotype."""
 
 
-class Plan(NamedTuple):
+class Schedule(NamedTuple):
     """How to train.
 
     epochs: passes over the training photos, at most; patience: epochs without a better validation loss before a network
@@ -102,7 +75,7 @@ def suited_rate(network: nn.Module) -> float:
     return min((rate for rate in asked if isinstance(rate, float)), default=0.002)
 
 
-class _Pupil:
+class _Head:
     """A network that learns alone, and when it was best."""
 
     def __init__(self, part: Part) -> None:
@@ -126,40 +99,40 @@ class _Pupil:
             self.network.load_state_dict(self.kept)
 
 
-def fit(network: nn.Module, classroom: Classroom, plan: Plan, transform: Transform | None = None) -> Report:
+def fit(network: nn.Module, data: TrainingData, plan: Schedule, transform: Transform | None = None) -> Report:
     """Train the network in place. Networks that share no weights (`parts()`) are stopped one by one.
 
     transform is called on each batch after the augmentation. Raises InputError if the loss is not finite.
     """
-    lesson, device = classroom.training, torch.device(classroom.device)
-    place(network, classroom.device)
+    examples, device = data.training, torch.device(data.device)
+    place(network, data.device)
     front, learner = bare(network)  # filters have nothing to learn: each batch passes them once, whatever is behind
-    pupils = [_Pupil(part) for part in parts_of(learner, classroom.schema)]
-    losses = Losses(classroom.schema, lesson.labels, plan.balance, classroom.device)
+    heads = [_Head(part) for part in parts_of(learner, data.schema)]
+    losses = Losses(data.schema, examples.labels, plan.balance, data.device)
     rate = plan.learning_rate or suited_rate(network)
     optimiser = torch.optim.AdamW(learner.parameters(), lr=rate, weight_decay=plan.weight_decay)
-    size = plan.photos_per_step(len(lesson), classroom.device)
-    keys = np.arange(len(lesson) * plan.copies)
+    size = plan.photos_per_step(len(examples), data.device)
+    keys = np.arange(len(examples) * plan.copies)
     per_epoch = -(-len(keys) // size)
     report = Report()
-    with seeded(classroom.device, seeds.derive(classroom.seed, plan.phase)):
+    with seeded(data.device, seeds.derive(data.seed, plan.phase)):
         for epoch in range(plan.epochs):
-            learning = [pupil for pupil in pupils if pupil.learning]
+            learning = [head for head in heads if head.learning]
             if not learning:
                 break
-            order = seeds.generator(classroom.seed, plan.phase, "order", epoch).permutation(keys)
-            random = torch.Generator().manual_seed(seeds.derive(classroom.seed, plan.phase, "augment", epoch))
+            order = seeds.generator(data.seed, plan.phase, "order", epoch).permutation(keys)
+            random = torch.Generator().manual_seed(seeds.derive(data.seed, plan.phase, "augment", epoch))
             total = torch.zeros((), device=device)
             # batches of equal size: one of a single photo would have no variance to normalise by
             for done, part in enumerate(np.array_split(order, per_epoch)):
                 for group in optimiser.param_groups:
                     group["lr"] = rate * plan.rate(epoch * per_epoch + done, plan.epochs * per_epoch)
-                index = part % len(lesson)
-                photos = lesson.photos.batch(index).to(device=device, memory_format=torch.channels_last)
+                index = part % len(examples)
+                photos = examples.photos.batch(index).to(device=device, memory_format=torch.channels_last)
                 photos = augment(photos, plan.augment, random)
-                told = Batch(index, lesson.photos.keys(part), epoch)
+                told = Batch(index, examples.photos.keys(part), epoch)
                 given = photos if transform is None else transform(photos, told)
-                labels = torch.from_numpy(lesson.labels[index]).to(device)
+                labels = torch.from_numpy(examples.labels[index]).to(device)
                 with torch.no_grad():
                     given = front(given) if isinstance(given, Tensor) else [front(each) for each in given]
                 total += _step(learning, given, labels, losses, optimiser, learner) * len(part)
@@ -169,22 +142,22 @@ def fit(network: nn.Module, classroom: Classroom, plan: Plan, transform: Transfo
                     f"training diverged in epoch {epoch + 1}: the loss is not finite; choose a learning_rate below "
                     f"{rate:g}"
                 )
-            scores = examine(network, classroom.validation, losses, classroom.device)
-            for pupil in learning:
-                pupil.hear(scores, epoch, plan.patience)
-            named = dict(zip(classroom.schema, (score._asdict() for score in scores), strict=True))
+            scores = examine(network, data.validation, losses, data.device)
+            for head in learning:
+                head.hear(scores, epoch, plan.patience)
+            named = dict(zip(data.schema, (score._asdict() for score in scores), strict=True))
             row = {"phase": plan.phase, "epoch": epoch, "loss": float(total) / len(keys), "validation": named}
-            if classroom.watch is not None:
-                row["watched"] = classroom.watch(network)
+            if data.watch is not None:
+                row["watched"] = data.watch(network)
             report.history.append(row)
-    for pupil in pupils:
-        pupil.restore()
-        report.best |= {classroom.schema.names[position]: pupil.best_epoch for position in pupil.phenotypes}
+    for head in heads:
+        head.restore()
+        report.best |= {data.schema.names[position]: head.best_epoch for position in head.phenotypes}
     return report
 
 
 def _step(
-    learning: list[_Pupil],
+    learning: list[_Head],
     photos: Tensor | Sequence[Tensor],
     labels: Tensor,
     losses: Losses,
@@ -198,11 +171,11 @@ def _step(
     device = labels.device
     sums = torch.zeros((), device=device)
     with mixed_precision(device):
-        for pupil in learning:
-            logits = pupil.network(photos) if isinstance(photos, Tensor) else None
-            for position in pupil.phenotypes:
-                own = pupil.network(photos[position]) if logits is None else logits
-                if len(pupil.phenotypes) > 1:
+        for head in learning:
+            logits = head.network(photos) if isinstance(photos, Tensor) else None
+            for position in head.phenotypes:
+                own = head.network(photos[position]) if logits is None else logits
+                if len(head.phenotypes) > 1:
                     own = own[:, spans[position]]
                 sums = sums + losses.mean(own, labels[:, position], position)
     sums.backward()  # type: ignore[no-untyped-call]
@@ -210,18 +183,18 @@ def _step(
     return sums.detach()
 
 
-def examine(network: nn.Module, lesson: Lesson, losses: Losses, device: str) -> list[Score]:
-    """The score of each phenotype on a lesson, in evaluation mode."""
+def examine(network: nn.Module, examples: Examples, losses: Losses, device: str) -> list[Score]:
+    """The score of each phenotype on examples, in evaluation mode."""
     schema = losses.schema
-    if not len(lesson):
+    if not len(examples):
         return [Score(None, None, None)] * len(schema)
-    size = batch_size(lesson.photos.size, device)
+    size = batch_size(examples.photos.size, device)
     with frozen(network), torch.inference_mode():
         parts = [
-            network(lesson.photos.batch(index).to(device=device, memory_format=torch.channels_last)).float().cpu()
-            for index in np.array_split(np.arange(len(lesson)), -(-len(lesson) // size))
+            network(examples.photos.batch(index).to(device=device, memory_format=torch.channels_last)).float().cpu()
+            for index in np.array_split(np.arange(len(examples)), -(-len(examples) // size))
         ]
-    logits, labels = torch.cat(parts).to(device), torch.from_numpy(np.array(lesson.labels)).to(device)
+    logits, labels = torch.cat(parts).to(device), torch.from_numpy(np.array(examples.labels)).to(device)
     return [
         losses.score(logits[:, span], labels[:, position], position)
         for position, span in enumerate(schema.slices.values())

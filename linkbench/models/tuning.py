@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.api.training_data import Classroom, Lesson, Photos
-from linkbench.models.seeding import seeded
-from linkbench.models.cosine import Cosine
-from linkbench.models.predictor import batch_size, evaluating, place
-from linkbench.models.training import Plan, fit, suited_rate
+from linkbench.api.data import Array
 from linkbench.api.progress import advance
 from linkbench.api.schema import Schema
-from linkbench.api.data import Array
+from linkbench.api.training_data import Examples, Photos, TrainingData
+from linkbench.models.cosine import Cosine
+from linkbench.models.predictor import batch_size, evaluating, place
+from linkbench.models.seeding import seeded
+from linkbench.models.training import Schedule, fit, suited_rate
 
 
 class Tuning(NamedTuple):
@@ -59,11 +59,11 @@ def tuned(
         for layer in classifier.still:
             layer.requires_grad_(False)
     nothing = np.zeros((len(who), 0))
-    lesson = Lesson(photos, who[:, None], nothing, who)
-    nobody = Lesson(Photos(photos.array, np.zeros(0, np.int64)), who[:0, None], nothing[:0], who[:0])
+    examples = Examples(photos, who[:, None], nothing, who)
+    nobody = Examples(Photos(photos.array, np.zeros(0, np.int64)), who[:0, None], nothing[:0], who[:0])
     schema = Schema({"identity": [str(person) for person in range(people)]})
-    classroom = Classroom(schema, lesson, nobody, nothing[:0], device, seed)
-    plan = Plan(
+    data = TrainingData(schema, examples, nobody, nothing[:0], device, seed)
+    plan = Schedule(
         epochs=how.epochs,
         learning_rate=how.learning_rate or suited_rate(network) / 2,
         batch=how.batch,
@@ -72,7 +72,7 @@ def tuned(
         phase="fine-tuned",
     )
     with seeded(device, seed):
-        fit(classifier, classroom, plan)
+        fit(classifier, data, plan)
     return classifier.eval()
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from linkbench.errors import InputError, WeightsError
-from linkbench.api.fields import InputPath
 from linkbench.api.base import Architecture
+from linkbench.api.fields import InputPath
 from linkbench.api.schema import Schema
+from linkbench.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench.store import tensorfile
-from linkbench.errors import WeightsError
 from linkbench.api.data import Artefact
+from linkbench.errors import WeightsError
+from linkbench.store import tensorfile
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from linkbench.registry.registry import registry
-from linkbench.registry.spec import Use
 from linkbench.api.data import GALLERY, TEST
+from linkbench.registry.registry import registry
+from linkbench.registry.spec import Spec
 
 if TYPE_CHECKING:
     from linkbench.plan.builder import Builder
@@ -20,7 +20,7 @@ def add_cells(builder: Builder) -> None:
     scenario = builder.scenario
     settings = {"split": scenario.split.model_dump(), "gallery": scenario.gallery.photos}
     for seed, cohort in itertools.product(scenario.seeds, scenario.cohort):
-        base = {"cohort": builder.add("cohort", f"{STAGES}:cohort", seed, uses={"cohort": cohort}, settings=settings)}
+        base = {"cohort": builder.add("cohort", f"{STAGES}:cohort", seed, specs={"cohort": cohort}, settings=settings)}
         place = {"seed": seed, "genomes": "none", "cohort": cohort.label, "poison": "none"}
         imaginary = registry().load("cohort", cohort.name).imaginary
         for model, channel in itertools.product(scenario.models, scenario.channels):
@@ -30,7 +30,7 @@ def add_cells(builder: Builder) -> None:
                 settings={"split": TEST}, inputs={"train": train, **base}, on_device=True,
             )  # fmt: skip
             baseline: dict[str, str] = {}
-            for defender in sorted(scenario.defenders, key=lambda use: use.name != "none"):
+            for defender in sorted(scenario.defenders, key=lambda spec: spec.name != "none"):
                 protect = builder.protect(defender, channel, model, base, seed, split=GALLERY)
                 publish, quality = builder.publish(protect, channel, base, seed, imaginary, split=GALLERY)
                 gallery = builder.add(
@@ -54,7 +54,7 @@ def add_cells(builder: Builder) -> None:
 
 
 def _last_steps(
-    builder: Builder, identifier: Use, defender: Use, steps: dict[str, str], baseline: dict[str, str], seed: int
+    builder: Builder, identifier: Spec, defender: Spec, steps: dict[str, str], baseline: dict[str, str], seed: int
 ) -> tuple[str, str]:
     """The identifier at work, with no more inputs than it sees, and the measurement."""
     sees = registry().load("identifier", identifier.name).sees
@@ -64,12 +64,12 @@ def _last_steps(
     if "photos" in sees:
         inputs |= {"train": steps["train"], "published": steps["publish"]}
     rank = builder.add(
-        "rank", f"{STAGES}:rank", seed, uses={"identifier": identifier}, inputs=inputs, on_device="photos" in sees
+        "rank", f"{STAGES}:rank", seed, specs={"identifier": identifier}, inputs=inputs, on_device="photos" in sees
     )
     settings: dict[str, Any] = builder.scenario.measure.model_dump(by_alias=True)
     compared = {"baseline": baseline[identifier.label]} if identifier.label in baseline else {}
     measure = builder.add(
-        "measure", f"{STAGES}:measure", seed, uses={"defender": defender}, settings=settings,
+        "measure", f"{STAGES}:measure", seed, specs={"defender": defender}, settings=settings,
         inputs={"rank": rank, "cohort": steps["cohort"], "quality": steps["quality"], **compared},
     )  # fmt: skip
     return rank, measure

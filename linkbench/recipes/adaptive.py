@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from linkbench.api.fields import DefenderUse, Fraction01, nested
 from linkbench.api.base import Defender
+from linkbench.api.fields import DefenderSpec, Fraction01, nested
 from linkbench.recipes.standard import Standard
 from linkbench.registry.spec import nested_plugin
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Lesson
-    from linkbench.api.training_data import Classroom, Report
+    from linkbench.api.training_data import Examples, Report, TrainingData
 
 
 class Adaptive(Standard):
@@ -31,7 +30,7 @@ class Adaptive(Standard):
     protected photos of the validation people.
     """
 
-    defender: DefenderUse = nested("defender", "joint-pgd", "the tool that protects the training photos")
+    defender: DefenderSpec = nested("defender", "joint-pgd", "the tool that protects the training photos")
     clean: Fraction01 = Field(
         0.0, description="part of the training photos that is learned from as it was, too, beside its protected copy"
     )
@@ -40,67 +39,70 @@ class Adaptive(Standard):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"defender": {"use": "joint-pgd", "steps": 1}, "epochs": 1}
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
         import dataclasses
 
         from linkbench.api.training_data import Report
+        from linkbench.harness.defend import learn
         from linkbench.models.training import fit
 
         defender: Defender = nested_plugin(self.defender, "defender")
         before = Report()
-        if not classroom.started and "predictor" in defender.needs:
+        if not data.started and "predictor" in defender.needs:
             plain = Standard(**self.model_dump(include=set(Standard.model_fields)))
-            before = plain.train(network, classroom)
-        learned = classroom.learn(defender, network, "adaptive")
+            before = plain.train(network, data)
+        learned = learn(data, defender, network, "adaptive")
         with TemporaryDirectory(prefix="linkbench-") as folder:
             training, validation = (
-                self._protected(classroom, lesson, network, defender, learned, Path(folder, name))
-                for lesson, name in ((classroom.training, "training"), (classroom.validation, "held"))
+                self._protected(data, examples, network, defender, learned, Path(folder, name))
+                for examples, name in ((data.training, "training"), (data.validation, "held"))
             )
-            protected = dataclasses.replace(classroom, training=training, validation=validation)
+            protected = dataclasses.replace(data, training=training, validation=validation)
             report = fit(network, protected, self.plan("adaptive"))
             del protected, training, validation  # maps must be closed before the folder goes
         return before.followed_by(report)
 
     def _protected(
-        self, classroom: Classroom, lesson: Lesson, network: nn.Module, defender: Defender, learned: Any, file: Path
-    ) -> Lesson:
-        """The lesson with protected photos, and when it is for training the clean ones besides, on disk as float32."""
+        self, data: TrainingData, examples: Examples, network: nn.Module, defender: Defender, learned: Any, file: Path
+    ) -> Examples:
+        """The examples with protected photos, those for training also with clean ones, on disk as float32."""
         import dataclasses
 
         from linkbench.api import seeds
-        from linkbench.models.predictor import batch_size
         from linkbench.api.training_data import Photos
+        from linkbench.harness.defend import defend
+        from linkbench.models.predictor import batch_size
 
-        if not len(lesson):
-            return lesson
+        if not len(examples):
+            return examples
         also = np.arange(0)
-        if lesson is classroom.training:
-            order = seeds.generator(classroom.seed, "adaptive", "clean").permutation(len(lesson))
-            also = np.sort(order[: round(self.clean * len(lesson))])
-        every = np.concatenate([np.arange(len(lesson)), also])
-        edge = lesson.photos.size
+        if examples is data.training:
+            order = seeds.generator(data.seed, "adaptive", "clean").permutation(len(examples))
+            also = np.sort(order[: round(self.clean * len(examples))])
+        every = np.concatenate([np.arange(len(examples)), also])
+        edge = examples.photos.size
         out = np.memmap(file, np.float32, "w+", shape=(len(every), 3, edge, edge))
-        step = max(1, batch_size(edge, classroom.device) // 4)
+        step = max(1, batch_size(edge, data.device) // 4)
         for start in range(0, len(every), step):
             index = every[start : start + step]
-            photos = lesson.photos.batch(index)
-            protected = max(0, min(step, len(lesson) - start))
+            photos = examples.photos.batch(index)
+            protected = max(0, min(step, len(examples) - start))
             if protected:
-                photos[:protected] = classroom.defend(
+                photos[:protected] = defend(
+                    data,
                     defender,
-                    photos[:protected].to(classroom.device),
+                    photos[:protected].to(data.device),
                     index[:protected],
                     network,
                     f"adaptive {file.name}",
-                    lesson=lesson,
+                    examples=examples,
                     learned=learned,
                 ).cpu()
             out[start : start + len(index)] = photos.numpy()
         return dataclasses.replace(
-            lesson,
+            examples,
             photos=Photos(out),
-            labels=lesson.labels[every],
-            log_p=lesson.log_p[every],
-            identity=lesson.identity[every],
+            labels=examples.labels[every],
+            log_p=examples.log_p[every],
+            identity=examples.identity[every],
         )

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from linkbench.api.fields import DefenderUse, Epsilon, Fraction01, nested
 from linkbench.api.base import Defender, Recipe
+from linkbench.api.fields import DefenderSpec, Epsilon, Fraction01, nested
 from linkbench.recipes.standard import Count, Rate, Standard, Strength
 from linkbench.registry.spec import nested_plugin
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from linkbench.api.training_data import Report, TrainingData
     from linkbench.models.training import Batch
-    from linkbench.api.training_data import Classroom, Report
 
 
 class Adversarial(Recipe):
@@ -28,7 +28,7 @@ class Adversarial(Recipe):
     trained by the standard recipe. The last weights are kept: clean photos cannot tell when a robust network is best.
     """
 
-    defender: DefenderUse = nested("defender", "joint-pgd", "who attacks the network in training")
+    defender: DefenderSpec = nested("defender", "joint-pgd", "who attacks the network in training")
     epsilon: Epsilon = 0.01
     passes: Count = Field(5, description="passes over all copies of the training photos")
     copies: Count = Field(5, description="how often each photo comes in a pass, each time attacked from another start")
@@ -48,7 +48,7 @@ class Adversarial(Recipe):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"defender": {"use": "joint-pgd", "steps": 1}, "passes": 1, "copies": 1}
 
-    def attacks(self, classroom: Classroom) -> list[Defender]:
+    def attacks(self, data: TrainingData) -> list[Defender]:
         """The defender with this recipe's budget, once, or once for each phenotype."""
         plugin: Defender = nested_plugin(self.defender, "defender")
         fields = type(plugin).model_fields
@@ -56,24 +56,25 @@ class Adversarial(Recipe):
         plugin = plugin.model_copy(update={name: value for name, value in update.items() if name in fields})
         if not self.each_phenotype:
             return [plugin]
-        return [plugin.model_copy(update={"phenotype": phenotype}) for phenotype in classroom.schema]
+        return [plugin.model_copy(update={"phenotype": phenotype}) for phenotype in data.schema]
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
-        from linkbench.errors import InputError
-        from linkbench.models.training import Plan, fit, suited_rate
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
         from linkbench.api.training_data import Report
+        from linkbench.errors import InputError
+        from linkbench.harness.defend import defend, learn
+        from linkbench.models.training import Schedule, fit, suited_rate
 
-        attacks = self.attacks(classroom)
+        attacks = self.attacks(data)
         if self.each_phenotype and "phenotype" not in type(attacks[0]).model_fields:
             raise InputError(
                 f"each_phenotype needs a defender with a parameter 'phenotype', such as single-pgd; "
                 f"{self.defender['use']!r} has none"
             )
         before = Report()
-        if not classroom.started:
-            before = Standard(balance=self.balance, augment=self.augment).train(network, classroom)
+        if not data.started:
+            before = Standard(balance=self.balance, augment=self.augment).train(network, data)
 
-        learned = [classroom.learn(attack, network, "adversarial") for attack in attacks]
+        learned = [learn(data, attack, network, "adversarial") for attack in attacks]
 
         def attacked(photos: Tensor, batch: Batch) -> Tensor | list[Tensor]:
             # the order of a batch is random, so its first photos are a random part of it
@@ -82,7 +83,8 @@ class Adversarial(Recipe):
             for number, attack in enumerate(attacks):
                 changed = photos.clone()
                 if clean < len(photos):
-                    changed[clean:] = classroom.defend(
+                    changed[clean:] = defend(
+                        data,
                         attack,
                         photos[clean:],
                         batch.rows[clean:],
@@ -94,11 +96,11 @@ class Adversarial(Recipe):
                 out.append(changed)
             return out if self.each_phenotype else out[0]
 
-        plan = Plan(
+        plan = Schedule(
             epochs=self.passes,
             copies=self.copies,
             phase="adversarial",
             learning_rate=self.learning_rate or suited_rate(network) / 4,
             **self.model_dump(include={"batch", "weight_decay", "balance", "augment"}),
         )
-        return before.followed_by(fit(network, classroom, plan, attacked))
+        return before.followed_by(fit(network, data, plan, attacked))

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from linkbench.api.fields import PhenotypeName, RecipeUses, nested
 from linkbench.api.base import Recipe
+from linkbench.api.fields import PhenotypeName, RecipeSpecs, nested
 from linkbench.registry.spec import label, nested_plugin
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from linkbench.api.training_data import Report, TrainingData
     from linkbench.models.losses import Score
-    from linkbench.api.training_data import Classroom, Report
 
 QUICK_ADVERSARIAL = {
     "use": "adversarial",
@@ -37,7 +37,7 @@ class BestOf(Recipe):
     whose origin he knows. Among equals the first recipe wins. The validation labels also stop each candidate early.
     """
 
-    recipes: RecipeUses = nested("recipe", DEFAULT, "the candidates")
+    recipes: RecipeSpecs = nested("recipe", DEFAULT, "the candidates")
     phenotype: PhenotypeName | None = Field(
         None, description="whose balanced accuracy decides; null: the mean over all phenotypes"
     )
@@ -65,28 +65,29 @@ class BestOf(Recipe):
             out.append(label(item["use"], differing))
         return out
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
         """Raises InputError where there are no labelled validation photos to choose by."""
         import copy
 
         from linkbench.api import seeds
-        from linkbench.models.seeding import seeded
+        from linkbench.harness.filtered_training import train
         from linkbench.models.filters import look_through
         from linkbench.models.losses import Losses
+        from linkbench.models.seeding import seeded
         from linkbench.models.training import examine
 
-        self._check(classroom)
-        losses = Losses(classroom.schema, classroom.training.labels, 1.0, classroom.device)
+        self._check(data)
+        losses = Losses(data.schema, data.training.labels, 1.0, data.device)
         found: list[tuple[float, nn.Module, Report]] = []
         candidates: list[dict[str, Any]] = []
         for name, item in zip(self.names(), self.recipes, strict=True):
             candidate = copy.deepcopy(network)
             recipe: Recipe = nested_plugin(item, "recipe")
-            with seeded(classroom.device, seeds.derive(classroom.seed, "recipe")):  # as if it had been trained alone
-                report = recipe.train(candidate, classroom)
+            with seeded(data.device, seeds.derive(data.seed, "recipe")):  # as if it had been trained alone
+                report = train(recipe, candidate, data)
             looking = look_through(report.filters, candidate)
-            scores = examine(looking, classroom.validation, losses, classroom.device)
-            each = dict(zip(classroom.schema, scores, strict=True))
+            scores = examine(looking, data.validation, losses, data.device)
+            each = dict(zip(data.schema, scores, strict=True))
             score = self.score(each)
             found.append((score, candidate, report))
             described = {phenotype: one.balanced for phenotype, one in each.items()}
@@ -103,11 +104,11 @@ class BestOf(Recipe):
         known = [one.balanced for one in chosen if one.balanced is not None]
         return sum(known) / len(known)
 
-    def _check(self, classroom: Classroom) -> None:
-        from linkbench.errors import InputError
+    def _check(self, data: TrainingData) -> None:
         from linkbench.api.data import MISSING
+        from linkbench.errors import InputError
 
-        schema, labels = classroom.schema, classroom.validation.labels
+        schema, labels = data.schema, data.validation.labels
         if self.phenotype is not None and self.phenotype not in schema:
             raise InputError(f"best-of: there is no phenotype {self.phenotype!r}; there are: {', '.join(schema)}")
         columns = range(len(schema)) if self.phenotype is None else [schema.names.index(self.phenotype)]

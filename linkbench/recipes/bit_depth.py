@@ -19,6 +19,6 @@ class BitDepth(Countermeasure):
     bits: int = Field(default=2, ge=1, le=7, description="of each colour")
 
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
-        from linkbench.channels.rounding import rounded, with_gradient_of
+        from linkbench.api.rounding import rounded, with_gradient_of
 
         return with_gradient_of(photos, rounded(photos, 2**self.bits - 1))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linkbench.api.fields import ChannelUses, nested
 from linkbench.api.countermeasure import Countermeasure
+from linkbench.api.fields import ChannelSpecs, nested
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ class ChannelFilter(Countermeasure):
     So the preprocessors of other packages are countermeasures too: `{use: channel, channels: [art/spatial-smoothing]}`.
     """
 
-    channels: ChannelUses = nested("channel", description="what photos go through, in this order")
+    channels: ChannelSpecs = nested("channel", description="what photos go through, in this order")
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:

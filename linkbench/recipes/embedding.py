@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.fields import DefenderUse, Fraction01, nested
+from linkbench.api.fields import DefenderSpec, Fraction01, nested
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.standard import Count, Standard
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from linkbench.api.training_data import Report, TrainingData
     from linkbench.models.cosine import Cosine
-    from linkbench.api.training_data import Classroom, Report
 
 Scale = Annotated[float, Field(gt=0, le=256, description="the logits are this times a cosine")]
 
@@ -31,8 +31,8 @@ class Embedding(Standard):
     epochs: Count = Field(30, description="passes over the training photos, at most")
     scale: Scale = 16.0
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
-        return super().train(_by_angle(network, self.scale, classroom), classroom)
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
+        return super().train(_by_angle(network, self.scale, data), data)
 
 
 class AdaptiveEmbedding(Adaptive):
@@ -45,7 +45,7 @@ class AdaptiveEmbedding(Adaptive):
     people: ClassVar[bool] = True
 
     epochs: Count = Field(30, description="passes over the training photos, at most")
-    defender: DefenderUse = nested("defender", "fawkes", "the tool that protects the training photos")
+    defender: DefenderSpec = nested("defender", "fawkes", "the tool that protects the training photos")
     clean: Fraction01 = Field(
         1.0, description="part of the training photos that is learned from as it was, too, beside its protected copy"
     )
@@ -55,18 +55,18 @@ class AdaptiveEmbedding(Adaptive):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"defender": {"use": "fawkes", "steps": 1}, "epochs": 1}
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
-        return super().train(_by_angle(network, self.scale, classroom), classroom)
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
+        return super().train(_by_angle(network, self.scale, data), data)
 
 
-def _by_angle(network: nn.Module, scale: float, classroom: Classroom) -> Cosine:
+def _by_angle(network: nn.Module, scale: float, data: TrainingData) -> Cosine:
     """The network as training sees it. Raises InputError for phenotypes, which are not told apart by angles."""
     from linkbench.errors import InputError
     from linkbench.models.cosine import on_last_layer
 
-    if len(classroom.schema) != 1:
+    if len(data.schema) != 1:
         raise InputError(
-            f"an embedding tells people apart, but here are {len(classroom.schema)} phenotypes to learn; use recipe "
+            f"an embedding tells people apart, but here are {len(data.schema)} phenotypes to learn; use recipe "
             f"'standard', or task: identification"
         )
-    return on_last_layer(network, scale, classroom.training.photos.size)
+    return on_last_layer(network, scale, data.training.photos.size)

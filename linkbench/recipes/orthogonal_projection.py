@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from linkbench.api.fields import PhenotypeName
 from linkbench.api.countermeasure import Countermeasure
+from linkbench.api.fields import PhenotypeName
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from linkbench.api.training_data import Classroom
+    from linkbench.api.training_data import TrainingData
 
 NOTHING = 1e-6
 """Directions shorter than this part of the longest are rounding errors."""
@@ -33,14 +33,14 @@ class OrthogonalProjection(Countermeasure):
     )
     epochs: Annotated[int, Field(ge=1, description="passes of the linear model over the training photos")] = 20
 
-    def learn(self, classroom: Classroom) -> dict[str, Tensor]:
+    def learn(self, data: TrainingData) -> dict[str, Tensor]:
         """directions: float32 [r, 3 h w], orthonormal rows; r = the number of variants less that of phenotypes cut."""
         import torch
 
         from linkbench.models.linear import linear_model
 
-        weights = linear_model(classroom, self.epochs)
-        slices = classroom.schema.slices
+        weights = linear_model(data, self.epochs)
+        slices = data.schema.slices
         spans = list(slices.values()) if self.phenotype is None else [slices[self.phenotype]]
         apart = [part - part.mean(dim=0) for part in (weights[span] for span in spans)]
         _, lengths, directions = torch.linalg.svd(torch.cat(apart), full_matrices=False)
@@ -53,10 +53,10 @@ class OrthogonalProjection(Countermeasure):
         flat = photos.flatten(1)
         return (flat - (flat @ directions.T) @ directions).view(photos.shape)
 
-    def room(self, classroom: Classroom, view: nn.Module) -> Classroom:
+    def room(self, data: TrainingData, view: nn.Module) -> TrainingData:
         import dataclasses
 
         from linkbench.api.training_data import Seen
 
-        lesson = classroom.training
-        return dataclasses.replace(classroom, training=dataclasses.replace(lesson, photos=Seen(lesson.photos, view)))
+        examples = data.training
+        return dataclasses.replace(data, training=dataclasses.replace(examples, photos=Seen(examples.photos, view)))

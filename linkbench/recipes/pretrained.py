@@ -9,7 +9,7 @@ from linkbench.api.base import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Classroom, Report
+    from linkbench.api.training_data import Report, TrainingData
 
 
 class Pretrained(Recipe):
@@ -17,7 +17,7 @@ class Pretrained(Recipe):
 
     trains: ClassVar[bool] = False
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
         from linkbench.api.training_data import Report
 
         return Report()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from linkbench.api.fields import Fraction01
 from linkbench.api.base import Recipe
+from linkbench.api.fields import Fraction01
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Classroom, Report
-    from linkbench.models.training import Plan
+    from linkbench.api.training_data import Report, TrainingData
+    from linkbench.models.training import Schedule
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -38,13 +38,13 @@ class Standard(Recipe):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"epochs": 2}
 
-    def plan(self, phase: str = "train") -> Plan:
+    def plan(self, phase: str = "train") -> Schedule:
         """The parameters, as the training loop wants them."""
-        from linkbench.models.training import Plan
+        from linkbench.models.training import Schedule
 
-        return Plan(**self.model_dump(include=set(Standard.model_fields)), phase=phase)
+        return Schedule(**self.model_dump(include=set(Standard.model_fields)), phase=phase)
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
         from linkbench.models.training import fit
 
-        return fit(network, classroom, self.plan())
+        return fit(network, data, self.plan())

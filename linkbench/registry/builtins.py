@@ -27,7 +27,7 @@ def register_genomes(register: Register) -> None:
     )
     register(
         "table",
-        "linkbench.genomes.table:Table",
+        "linkbench.genomes.table:GenomeTable",
         api=1,
         summary="your own CSV or Parquet table of probabilities or dosages",
     )

@@ -21,7 +21,6 @@ _DATA_ONLY = {
     "linkbench.registry.builtins",
     "linkbench.registry.registry",
     "linkbench.scenario.load",
-    "linkbench.testing.samples",
     "linkbench.registry.spec",
 }
 """Modules that find or check plugins and cannot change what a stage computes: editing them keeps the store valid."""

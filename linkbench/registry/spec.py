@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, get_origin
 
 from pydantic import ValidationError
 
+from linkbench.api.fields import resolve_nested_with
+from linkbench.errors import Location, PluginError
 from linkbench.registry.code_digest import code_digest
-from linkbench.errors import PluginError
 from linkbench.registry.registry import registry
-from linkbench.scenario.yaml import Location
 
 
-class Use(NamedTuple):
+class Spec(NamedTuple):
     """One plugin with all its parameters, defaults included, as plain JSON values."""
 
     kind: str
@@ -43,7 +43,7 @@ class Use(NamedTuple):
         libraries = registry().load(self.kind, self.name).libraries
         if libraries:
             out["libraries"] = {library: _version(library) for library in libraries}
-        nested = [value.identity() for _, value in nested_uses(self)]
+        nested = [value.identity() for _, value in nested_specs(self)]
         return {**out, "inside": nested} if nested else out
 
 
@@ -62,7 +62,7 @@ class Wrong(NamedTuple):
     what: str
 
 
-def parse_use(kind: str, entry: Any, location: Location) -> tuple[list[Use], list[Wrong]]:
+def parse_spec(kind: str, entry: Any, location: Location) -> tuple[list[Spec], list[Wrong]]:
     """All points of the grid that one entry spans, and what is wrong with it.
 
     A list as a parameter value spans a grid; where the parameter is itself a list, a list of lists does.
@@ -86,7 +86,7 @@ def parse_use(kind: str, entry: Any, location: Location) -> tuple[list[Use], lis
         return [], [Wrong((*location, "use") if "use" in entry else location, str(error))]
     given = {key: value for key, value in entry.items() if key not in ("use", "name")}
     axes = {key: value for key, value in given.items() if _spans(cls, key, value)}
-    uses: list[Use] = []
+    specs: list[Spec] = []
     wrong: dict[Location, Wrong] = {}
     for key in (key for key, values in axes.items() if not values):
         wrong[(*location, key)] = Wrong((*location, key), "an empty list spans no grid; give at least one value")
@@ -103,25 +103,42 @@ def parse_use(kind: str, entry: Any, location: Location) -> tuple[list[Use], lis
                 wrong.setdefault(where, Wrong(where, explain(problem, list(_names(cls)))))
             continue
         varied = {key: value for key, (_, value) in at.items() if not (kind == "defender" and key == "epsilon")}
-        uses.append(Use(kind, name, plugin.model_dump(mode="json", by_alias=True), label(title, varied)))
-    return uses, list(wrong.values())
+        specs.append(Spec(kind, name, plugin.model_dump(mode="json", by_alias=True), label(title, varied)))
+    return specs, list(wrong.values())
 
 
-def nested_uses(use: Use) -> list[tuple[str, Use]]:
-    """Plugins that a plugin names in its own parameters (fields of type `fields.Nested`)."""
-    out: list[tuple[str, Use]] = []
-    for key, field in registry().load(use.kind, use.name).model_fields.items():
+def nested_specs(spec: Spec) -> list[tuple[str, Spec]]:
+    """Plugins that a plugin names in its own parameters (fields made by `linkbench.api.fields.nested`)."""
+    out: list[tuple[str, Spec]] = []
+    for key, field in registry().load(spec.kind, spec.name).model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        value = use.params.get(field.alias or key)
+        value = spec.params.get(field.alias or key)
         if "linkbench_use" in extra and value is not None:
             kind, items = str(extra["linkbench_use"]), value if isinstance(value, list) else [value]
-            out += [(key, Use(kind, item["use"], item["params"], item["use"])) for item in items]
+            out += [(key, Spec(kind, item["use"], item["params"], item["use"])) for item in items]
     return out
 
 
 def nested_plugin(value: Mapping[str, Any], kind: str) -> Any:
     """The plugin object behind the value of a nested field."""
     return registry().load(kind, value["use"]).model_validate(value["params"], strict=False)
+
+
+def _resolve(kind: str, value: Any) -> dict[str, Any]:
+    """The value of a nested field: one plugin with all its parameters. Raises ValueError saying what is wrong."""
+    if isinstance(value, dict) and set(value) == {"use", "params"}:
+        value = {"use": value["use"], **value["params"]}
+    specs, wrong = parse_spec(kind, value, ())
+    if wrong or len(specs) != 1:
+        said = [
+            what if location in ((), ("use",)) else f"{'.'.join(map(str, location))}: {what}"
+            for location, what in wrong
+        ]
+        raise ValueError("; ".join(said) or "a list spans no grid inside another plugin")
+    return {"use": specs[0].name, "params": specs[0].params}
+
+
+resolve_nested_with(_resolve)
 
 
 def label(title: str, params: Mapping[str, Any]) -> str:

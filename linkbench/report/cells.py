@@ -22,7 +22,7 @@ class Value(NamedTuple):
     high: float
 
 
-class Cell(NamedTuple):
+class MeasuredCell(NamedTuple):
     """One cell: where it stands in the grid, its flags and everything measured.
 
     success: k -> population size -> Value; metrics: the others by name, those of one k
@@ -68,16 +68,16 @@ def _clean_place(place: dict[str, Any]) -> dict[str, Any]:
     return {name: cleaned(value) if isinstance(value, str) else value for name, value in place.items()}
 
 
-def read_cells(results: Results) -> list[Cell]:
+def read_cells(results: Results) -> list[MeasuredCell]:
     """The cells behind the rows, in the order of the rows; what is no number counts as not measured."""
-    cells: dict[str, Cell] = {}
+    cells: dict[str, MeasuredCell] = {}
     flags: dict[str, dict[str, None]] = {}
     for row in results.rows:
         if row.cell not in cells:
             place = _clean_place({name: getattr(row, name) for name in PLACES})
             if place["epsilon"] is not None and not math.isfinite(place["epsilon"]):
                 place["epsilon"] = None
-            cells[row.cell] = Cell(place, (row.cell,), (), {}, {})
+            cells[row.cell] = MeasuredCell(place, (row.cell,), (), {}, {})
             flags[row.cell] = {}
         if row.flags:
             flags[row.cell].update(dict.fromkeys(filter(None, map(str.strip, cleaned(row.flags).split(";")))))
@@ -115,12 +115,12 @@ def grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
     return list(out.values())
 
 
-def coordinates(cell: Cell, names: Iterable[str]) -> tuple[Any, ...]:
+def coordinates(cell: MeasuredCell, names: Iterable[str]) -> tuple[Any, ...]:
     """The cell's place along some axes of the grid."""
     return tuple(cell.place[name] for name in names)
 
 
-def pooled(cells: list[Cell]) -> list[Cell]:
+def pooled(cells: list[MeasuredCell]) -> list[MeasuredCell]:
     """Cells that differ in nothing but the seed, as one: mean of the values, the intervals' outer ends.
 
     The outer ends are never narrower than an interval over seeds and people together would be.
@@ -129,7 +129,7 @@ def pooled(cells: list[Cell]) -> list[Cell]:
     return [_pool(same) for same in grouped(cells, lambda cell: coordinates(cell, axes))]
 
 
-def _pool(cells: list[Cell]) -> Cell:
+def _pool(cells: list[MeasuredCell]) -> MeasuredCell:
     if len(cells) == 1:
         return cells[0]
     success: dict[int, dict[int, Value]] = {}
@@ -137,7 +137,7 @@ def _pool(cells: list[Cell]) -> Cell:
         sizes = dict.fromkeys(n for cell in cells for n in cell.success.get(k, {}))
         success[k] = {n: _mean([value for cell in cells if (value := cell.at(k, n))]) for n in sizes}
     names = dict.fromkeys(name for cell in cells for name in cell.metrics)
-    return Cell(
+    return MeasuredCell(
         cells[0].place,
         tuple(id_ for cell in cells for id_ in cell.ids),
         tuple(dict.fromkeys(flag for cell in cells for flag in cell.flags)),
@@ -159,12 +159,12 @@ def varying(places: list[dict[str, Any]]) -> list[str]:
     return [name for name in PLACES if len({place[name] for place in places}) > 1]
 
 
-def top_k(cells: list[Cell]) -> list[int]:
+def top_k(cells: list[MeasuredCell]) -> list[int]:
     """Every k that was measured, in order."""
     return sorted({k for cell in cells for k in cell.success})
 
 
-def sizes(cells: list[Cell]) -> list[int]:
+def sizes(cells: list[MeasuredCell]) -> list[int]:
     """Every population size that was measured, in order."""
     return sorted({n for cell in cells for measured in cell.success.values() for n in measured})
 
@@ -174,7 +174,7 @@ def nearest(measured: list[int], wanted: int) -> int | None:
     return min(measured, key=lambda n: (abs(math.log(n / wanted)), n)) if measured else None
 
 
-def shown_sizes(cells: list[Cell]) -> list[int]:
+def shown_sizes(cells: list[MeasuredCell]) -> list[int]:
     """The population sizes that tables show: those nearest to 10 and 100."""
     measured = sizes(cells)
     return sorted({n for wanted in (10, 100) if (n := nearest(measured, wanted)) is not None})
@@ -208,13 +208,13 @@ def roles(run: dict[str, Any]) -> Roles:
     )
 
 
-def undefended(cells: list[Cell]) -> list[Cell]:
+def undefended(cells: list[MeasuredCell]) -> list[MeasuredCell]:
     """The cells without a defence and without poison; all of them where every cell has one."""
     plain = [cell for cell in cells if cell.defender == "none" and cell.poison == "none"]
     return plain or cells
 
 
-def main_attacker(cells: list[Cell], parts: Roles) -> str | None:
+def main_attacker(cells: list[MeasuredCell], parts: Roles) -> str | None:
     """The attacker that figures about defences follow: `predicted`, else the best one, else any."""
     labels = list(dict.fromkeys(cell.attacker for cell in cells))
     if "predicted" in labels:
@@ -224,7 +224,7 @@ def main_attacker(cells: list[Cell], parts: Roles) -> str | None:
     return best.attacker if best else next((label for label in labels if label not in parts.random), None)
 
 
-def strongest(cells: list[Cell]) -> Cell | None:
+def strongest(cells: list[MeasuredCell]) -> MeasuredCell | None:
     """The cell with the highest success at the smallest k, in the population nearest to 100."""
     ks, n = top_k(cells), nearest(sizes(cells), 100)
     scored = [(cell, value) for cell in cells if ks and (value := cell.at(ks[0], n))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from linkbench.report import numbers
-from linkbench.report.cells import Cell, coordinates, grouped, short, varying
+from linkbench.report.cells import MeasuredCell, coordinates, grouped, short, varying
 from linkbench.report.tables import HEADINGS, place_text
 
 AXES = {"": ("cohort", "genomes", "model", "poison", "defender", "epsilon"), "poison_": ("cohort", "genomes", "poison")}
@@ -22,7 +22,7 @@ class Lines(NamedTuple):
     left_out: int
 
 
-def costs(cells: list[Cell], run: dict[str, Any], prefix: str = "") -> Lines | None:
+def costs(cells: list[MeasuredCell], run: dict[str, Any], prefix: str = "") -> Lines | None:
     """Largest L-infinity change in the first channel, mean SSIM for each channel, milliseconds per photo; None where
     no photo was changed. prefix: `poison_` for the photos that the attacker trained on.
 
@@ -50,6 +50,6 @@ def costs(cells: list[Cell], run: dict[str, Any], prefix: str = "") -> Lines | N
     return Lines(headings, rows[:MOST], max(0, len(rows) - MOST))
 
 
-def _number(cell: Cell | None, metric: str, form: str) -> str:
+def _number(cell: MeasuredCell | None, metric: str, form: str) -> str:
     value = cell.metrics.get(metric) if cell else None
     return form.format(value.value) if value else numbers.NOTHING

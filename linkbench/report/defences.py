@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from linkbench.report import chart, marks, numbers, scale, svg
-from linkbench.report.cells import Cell, Roles, Value, coordinates, grouped, main_attacker, nearest, sizes, top_k
+from linkbench.report import chart, dot_plot, numbers, scale, svg
+from linkbench.report.cells import (
+    MeasuredCell,
+    Roles,
+    Value,
+    coordinates,
+    grouped,
+    main_attacker,
+    nearest,
+    sizes,
+    top_k,
+)
 from linkbench.report.chart import Axis, Series
 from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panel_titles, panels_of, reference
 from linkbench.report.svg import Ids, Markup
@@ -14,22 +24,22 @@ AXES = ("cohort", "genomes", "model", "poison", "channel")
 HALF_STEP = 0.5 / 255.0
 
 
-def chosen_size(cells: list[Cell]) -> int | None:
+def chosen_size(cells: list[MeasuredCell]) -> int | None:
     """The population size of these figures: nearest to 100, or to 10 where populations are small."""
     measured = sizes(cells)
     return nearest(measured, 100 if measured and measured[-1] >= 50 else 10)
 
 
-def _colours(cells: list[Cell]) -> dict[str, str]:
+def _colours(cells: list[MeasuredCell]) -> dict[str, str]:
     return colours(list(dict.fromkeys(cell.defender for cell in cells)), {"none": "truth"})
 
 
-def _followed(cells: list[Cell], parts: Roles) -> tuple[list[Cell], str]:
+def _followed(cells: list[MeasuredCell], parts: Roles) -> tuple[list[MeasuredCell], str]:
     main = main_attacker(cells, parts)
     return [cell for cell in cells if cell.attacker == main], str(main)
 
 
-def by_epsilon(ids: Ids, cells: list[Cell], parts: Roles) -> Section | None:
+def by_epsilon(ids: Ids, cells: list[MeasuredCell], parts: Roles) -> Section | None:
     """success@k against the budget, one line per defender, in a panel per model and channel."""
     own, attacker = _followed(cells, parts)
     budgets = sorted({cell.epsilon for cell in own if cell.epsilon is not None})
@@ -67,7 +77,14 @@ def by_epsilon(ids: Ids, cells: list[Cell], parts: Roles) -> Section | None:
 
 
 def _epsilon_panel(
-    ids: Ids, cells: list[Cell], k: int, n: int, looks: dict[str, str], budgets: list[float], title: str, top: float
+    ids: Ids,
+    cells: list[MeasuredCell],
+    k: int,
+    n: int,
+    looks: dict[str, str],
+    budgets: list[float],
+    title: str,
+    top: float,
 ) -> Markup | None:
     low, high = budgets[0], budgets[-1]
     guess = reference(k, n)
@@ -97,7 +114,7 @@ def _eight_bits(x: Axis, y: Axis) -> Markup:
     return svg.element("g", None, mark, svg.text(at + 4, y.scale.start - 6, "half an 8-bit step", "tick halo"))
 
 
-def robust(ids: Ids, cells: list[Cell], parts: Roles) -> list[Section]:
+def robust(ids: Ids, cells: list[MeasuredCell], parts: Roles) -> list[Section]:
     """Several models: how well each links clean photos, and what each loses under attack."""
     own, attacker = _followed(cells, parts)
     models = list(dict.fromkeys(cell.model for cell in own))
@@ -113,10 +130,12 @@ def robust(ids: Ids, cells: list[Cell], parts: Roles) -> list[Section]:
         top = min(1.0, scale.nice_top(max(cell.success[k][n].high for cell in clean), 6))
         drawn = []
         for title, group in panels:
-            rows = [(cell.model, [marks.Mark(attacker, looks[cell.model], cell.success[k][n])]) for cell in group]
+            rows = [(cell.model, [dot_plot.Mark(attacker, looks[cell.model], cell.success[k][n])]) for cell in group]
             guess = {cell.model: k / n for cell in group}
             name = f"success@{k} of every model on photos without a defence" + (f", {title}" if title else "")
-            drawn.append(Panel(title, marks.dots(ids, name, rows, f"success@{k}, n = {n}", top=top, reference=guess)))
+            drawn.append(
+                Panel(title, dot_plot.dots(ids, name, rows, f"success@{k}, n = {n}", top=top, reference=guess))
+            )
         text = (
             f"Success of the attacker {attacker} in a population of {n}, by the model behind it, on unchanged photos."
         )
@@ -147,7 +166,7 @@ def robust(ids: Ids, cells: list[Cell], parts: Roles) -> list[Section]:
     return out
 
 
-def quality(ids: Ids, cells: list[Cell], parts: Roles) -> Section | None:
+def quality(ids: Ids, cells: list[MeasuredCell], parts: Roles) -> Section | None:
     """Privacy against similarity to the original photo, with the Pareto front."""
     own, attacker = _followed(cells, parts)
     n = chosen_size(own)
@@ -163,7 +182,7 @@ def quality(ids: Ids, cells: list[Cell], parts: Roles) -> Section | None:
     drawn = []
     for title, group in panels:
         spots = [
-            marks.Spot(
+            dot_plot.Spot(
                 cell.defender,
                 f"ε {numbers.epsilon(cell.epsilon)}" if cell.epsilon is not None else "",
                 looks[cell.defender],
@@ -173,7 +192,7 @@ def quality(ids: Ids, cells: list[Cell], parts: Roles) -> Section | None:
             for cell in sorted(group, key=lambda cell: cell.epsilon or 0.0)
         ]
         name = "privacy against similarity" + (f", {title}" if title else "")
-        drawn.append(Panel(title, marks.scatter(ids, name, spots, "similarity to the original (SSIM)",
+        drawn.append(Panel(title, dot_plot.scatter(ids, name, spots, "similarity to the original (SSIM)",
                                                 f"success@{k}, n = {n}", top=top)))  # fmt: skip
     return Section(
         "quality",
@@ -211,7 +230,7 @@ class Matrices(NamedTuple):
     tables: list[Matrix]
 
 
-def matrices(cells: list[Cell], parts: Roles, level: str) -> Matrices | None:
+def matrices(cells: list[MeasuredCell], parts: Roles, level: str) -> Matrices | None:
     """The heat tables; nothing where only one defence was played."""
     n, ks = chosen_size(cells), top_k(cells)
     if n is None or len({(cell.poison, cell.defender, cell.epsilon) for cell in cells}) < 2:
@@ -246,6 +265,6 @@ def square(value: Value, highest: float) -> Square:
     return Square(numbers.percent(value.value), numbers.percent_range(value.low, value.high, ""), shade)
 
 
-def _defence(cell: Cell) -> str:
+def _defence(cell: MeasuredCell) -> str:
     words = cell.defender if cell.epsilon is None else f"{cell.defender}, ε {numbers.epsilon(cell.epsilon)}"
     return words if cell.poison == "none" else f"{words}; poison {cell.poison}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from linkbench.report import chart, marks, numbers, scale
+from linkbench.report import chart, dot_plot, numbers, scale
 from linkbench.report.cells import (
-    Cell,
+    MeasuredCell,
     Roles,
     Value,
     chance,
@@ -81,7 +81,7 @@ def _wrapped(css: str) -> str:
     return css if place < 8 else f"s{place % 8 + 1} broken"
 
 
-def attacker_colours(cells: list[Cell], parts: Roles) -> dict[str, str]:
+def attacker_colours(cells: list[MeasuredCell], parts: Roles) -> dict[str, str]:
     """Every attacker's look, the same in all figures: chance and truth are always told apart from attacks."""
     names = list(dict.fromkeys(cell.attacker for cell in cells))
     fixed = {name: CHANCE for name in names if name in parts.random}
@@ -92,7 +92,7 @@ def attacker_colours(cells: list[Cell], parts: Roles) -> dict[str, str]:
     return colours(names, fixed)
 
 
-def panel_titles(cells: list[Cell], axes: tuple[str, ...] = PANEL_AXES) -> dict[tuple[object, ...], str]:
+def panel_titles(cells: list[MeasuredCell], axes: tuple[str, ...] = PANEL_AXES) -> dict[tuple[object, ...], str]:
     """A title for every panel, of the coordinates that tell it from the others."""
     differing = [name for name in varying([cell.place for cell in cells]) if name in axes]
     briefly = {name: short(list(dict.fromkeys(str(cell.place[name]) for cell in cells))) for name in differing}
@@ -111,7 +111,7 @@ def panel_titles(cells: list[Cell], axes: tuple[str, ...] = PANEL_AXES) -> dict[
     return out
 
 
-def panels_of(cells: list[Cell], axes: tuple[str, ...]) -> tuple[list[tuple[str, list[Cell]]], str]:
+def panels_of(cells: list[MeasuredCell], axes: tuple[str, ...]) -> tuple[list[tuple[str, list[MeasuredCell]]], str]:
     """The cells of every panel with its title, and a note where there are too many."""
     titles = panel_titles(cells, axes)
     groups = grouped(cells, lambda cell: coordinates(cell, axes))
@@ -119,13 +119,13 @@ def panels_of(cells: list[Cell], axes: tuple[str, ...]) -> tuple[list[tuple[str,
     return [(titles[coordinates(group[0], axes)], group) for group in groups[:PANELS]], note
 
 
-def _ordered(cells: list[Cell], looks: dict[str, str]) -> list[Cell]:
+def _ordered(cells: list[MeasuredCell], looks: dict[str, str]) -> list[MeasuredCell]:
     """Chance and truth first, the main attacker last and so on top."""
     rank = {CHANCE: 0, "truth": 1, "s1": 3}
     return sorted(cells, key=lambda cell: rank.get(looks[cell.attacker], 2))
 
 
-def curves(ids: Ids, cells: list[Cell], looks: dict[str, str]) -> Section | None:
+def curves(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str]) -> Section | None:
     """success@k against population size, one panel per setting."""
     plain = [cell for cell in undefended(cells) if cell.success]
     if not plain or len(sizes(plain)) < 2:
@@ -158,14 +158,14 @@ def curves(ids: Ids, cells: list[Cell], looks: dict[str, str]) -> Section | None
     )
 
 
-def legend(cells: list[Cell], looks: dict[str, str]) -> list[Key]:
+def legend(cells: list[MeasuredCell], looks: dict[str, str]) -> list[Key]:
     """The attackers of a figure, attacks first and bounds last."""
     rank = {"s1": 0, "truth": 2, CHANCE: 3}
     names = sorted(dict.fromkeys(cell.attacker for cell in cells), key=lambda name: rank.get(looks[name], 1))
     return [Key(looks[name], name) for name in names]
 
 
-def _curve_panel(ids: Ids, cells: list[Cell], k: int, looks: dict[str, str], title: str, top: float) -> Markup:
+def _curve_panel(ids: Ids, cells: list[MeasuredCell], k: int, looks: dict[str, str], title: str, top: float) -> Markup:
     series = []
     for cell in _ordered([cell for cell in cells if k in cell.success], looks):
         measured = sorted(cell.success[k].items())
@@ -179,7 +179,7 @@ def _curve_panel(ids: Ids, cells: list[Cell], k: int, looks: dict[str, str], tit
     return chart.lines(ids, name, series, axis, f"success@{k}", top=top, marks=few)
 
 
-def roc(ids: Ids, cells: list[Cell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
+def roc(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
     """ROC curves by score and by k, where the rank files are there."""
     known = [cell for cell in undefended(cells) if cell.ids[0] in files]
     panels, note = panels_of(known, PANEL_AXES)
@@ -214,7 +214,7 @@ def roc(ids: Ids, cells: list[Cell], looks: dict[str, str], files: dict[str, Ran
     )
 
 
-def accuracy(ids: Ids, cells: list[Cell], variants: dict[str, int]) -> Section | None:
+def accuracy(ids: Ids, cells: list[MeasuredCell], variants: dict[str, int]) -> Section | None:
     """Accuracy and balanced accuracy of the predictor, phenotype by phenotype, on photos without a defence."""
     known = [cell for cell in undefended(cells) if any(name.startswith("accuracy:") for name in cell.metrics)]
     if not known:
@@ -229,13 +229,15 @@ def accuracy(ids: Ids, cells: list[Cell], variants: dict[str, int]) -> Section |
         for name in cell.metrics:
             if name.startswith("accuracy:"):
                 phenotype = name.partition(":")[2]
-                both = [marks.Mark("accuracy", "s1", cell.metrics[name])]
+                both = [dot_plot.Mark("accuracy", "s1", cell.metrics[name])]
                 if f"balanced_{name}" in cell.metrics:
-                    both.append(marks.Mark("balanced accuracy", "s2 hollow", cell.metrics[f"balanced_{name}"]))
+                    both.append(dot_plot.Mark("balanced accuracy", "s2 hollow", cell.metrics[f"balanced_{name}"]))
                 rows.append((phenotype, both))
         guess = {name: 1.0 / count for name, count in variants.items()}
         heading = "accuracy of the predicted phenotypes" + (f", {title}" if title else "")
-        drawn.append(Panel(title, marks.dots(ids, heading, rows, "share of photos predicted right", reference=guess)))
+        drawn.append(
+            Panel(title, dot_plot.dots(ids, heading, rows, "share of photos predicted right", reference=guess))
+        )
     keys = [
         Key("s1", "accuracy", dot=True),
         Key("s2 hollow", "balanced accuracy (every variant weighs the same)", dot=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkbench.report import chart, defences, figures, numbers
-from linkbench.report.cells import Cell, Roles, Value, coordinates, grouped, short, undefended
+from linkbench.report.cells import MeasuredCell, Roles, Value, coordinates, grouped, short, undefended
 from linkbench.report.chart import Series
 from linkbench.report.defences import Matrices, Matrix
 from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panels_of
@@ -31,7 +31,7 @@ def is_one(run: dict[str, object]) -> bool:
     return isinstance(scenario, dict) and scenario.get("task") == "identification"
 
 
-def sentences(cells: list[Cell], level: str) -> list[str]:
+def sentences(cells: list[MeasuredCell], level: str) -> list[str]:
     """Who is recognised without a defence, and what the best defence leaves to the worst attack it met."""
     plain = [cell for cell in undefended(cells) if RATE in cell.metrics]
     if not plain:
@@ -43,7 +43,7 @@ def sentences(cells: list[Cell], level: str) -> list[str]:
         f"for {numbers.percent(1 - wrong.value)} of the probes ({level} interval "
         f"{numbers.percent_range(1 - wrong.high, 1 - wrong.low)})."
     ]
-    defended: dict[str, list[Cell]] = {}
+    defended: dict[str, list[MeasuredCell]] = {}
     for cell in cells:
         if cell.defender != "none" and RATE in cell.metrics:
             defended.setdefault(_defence(cell), []).append(cell)
@@ -61,7 +61,7 @@ def sentences(cells: list[Cell], level: str) -> list[str]:
     return out
 
 
-def matrices(cells: list[Cell], level: str) -> Matrices | None:
+def matrices(cells: list[MeasuredCell], level: str) -> Matrices | None:
     """Protection rates of defenders against identifiers, a table for each model."""
     measured = [cell for cell in cells if RATE in cell.metrics]
     if not measured:
@@ -83,14 +83,14 @@ def matrices(cells: list[Cell], level: str) -> Matrices | None:
     return Matrices("Protection rate: defenders against identifiers", text, tables)
 
 
-def sections(ids: Ids, cells: list[Cell], files: dict[str, RankFile], parts: Roles) -> list[Section | None]:
+def sections(ids: Ids, cells: list[MeasuredCell], files: dict[str, RankFile], parts: Roles) -> list[Section | None]:
     """The figures of an identification."""
     names = list(dict.fromkeys(_defence(cell) for cell in cells))
     looks = colours(names, {"none": "truth"} if "none" in names else None)
     return [_cmc(ids, cells, looks, files), _claims(ids, cells, looks, files), defences.quality(ids, cells, parts)]
 
 
-def _cmc(ids: Ids, cells: list[Cell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
+def _cmc(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
     known = [cell for cell in cells if cell.ids[0] in files and files[cell.ids[0]].cmc]
     if not known:
         return None
@@ -118,7 +118,7 @@ def _points(shares: list[float]) -> list[tuple[float, Value]]:
     return [(float(k + 1), Value(shares[k], shares[k], shares[k])) for k in kept]
 
 
-def _claims(ids: Ids, cells: list[Cell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
+def _claims(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
     known = [cell for cell in cells if cell.ids[0] in files and files[cell.ids[0]].roc.get("score")]
     if not known:
         return None
@@ -141,7 +141,7 @@ def _claims(ids: Ids, cells: list[Cell], looks: dict[str, str], files: dict[str,
     return Section("roc", "Claims right and wrong", text, keys, "", [Choice("", drawn)], note)
 
 
-def _defence(cell: Cell) -> str:
+def _defence(cell: MeasuredCell) -> str:
     """A defender with its budget where that tells it from others of the name."""
     name = short([cell.defender])[cell.defender]
     return name if cell.epsilon is None else f"{name}, ε {numbers.epsilon(cell.epsilon)}"

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from linkbench.report.cells import Cell, cleaned
+from linkbench.report.cells import MeasuredCell, cleaned
 
 
-def later_models(cells: list[Cell], run: dict[str, Any]) -> list[str]:
+def later_models(cells: list[MeasuredCell], run: dict[str, Any]) -> list[str]:
     """`new, on photos made against old (joint-pgd)` for every model that stands in the scenario below all the models
     that the `knowledge` of a defender or poison names (Radiya-Dixit et al. 2022)."""
     scenario = run.get("scenario", {})
     order = {cleaned(model["name"]): place for place, model in enumerate(scenario.get("models") or [])}
     found: dict[tuple[str, str], dict[str, None]] = {}
     for section, coordinate in (("defenders", "defender"), ("poisons", "poison")):
-        for use in scenario.get(section) or []:
-            knowledge = use["params"].get("knowledge", "white-box")
+        for spec in scenario.get(section) or []:
+            knowledge = spec["params"].get("knowledge", "white-box")
             seen = [cleaned(name) for name in ([knowledge] if isinstance(knowledge, str) else knowledge)]
             if not set(seen) <= set(order):
                 continue
             newest = max(order[name] for name in seen)
             for cell in cells:
-                if cell.place[coordinate] == cleaned(use["label"]) and order.get(cell.model, -1) > newest:
-                    found.setdefault((cell.model, " and ".join(seen)), {})[cleaned(use["name"])] = None
+                if cell.place[coordinate] == cleaned(spec["label"]) and order.get(cell.model, -1) > newest:
+                    found.setdefault((cell.model, " and ".join(seen)), {})[cleaned(spec["name"])] = None
     return [f"{model}, on photos made against {seen} ({', '.join(who)})" for (model, seen), who in found.items()]

@@ -22,8 +22,8 @@ from linkbench.report import (
     training,
 )
 from linkbench.report.cells import (
-    Cell,
     Failed,
+    MeasuredCell,
     Roles,
     cleaned,
     failed_cells,
@@ -86,7 +86,7 @@ def render(results: Results, folder: Path) -> str:
 
 
 def sections(
-    cells: list[Cell],
+    cells: list[MeasuredCell],
     parts: Roles,
     files: dict[str, ranks.RankFile],
     trainings: dict[str, training.Training],
@@ -111,7 +111,7 @@ def sections(
     return [section._replace(text=section.text.replace("{level}", level)) for section in found if section]
 
 
-def facts(results: Results, cells: list[Cell], files: dict[str, ranks.RankFile]) -> list[Fact]:
+def facts(results: Results, cells: list[MeasuredCell], files: dict[str, ranks.RankFile]) -> list[Fact]:
     """What was run, in a few lines."""
     run = results.run
     places = [cell.place for cell in cells] or [failed.place for failed in failed_cells(results)]

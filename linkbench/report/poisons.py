@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from linkbench.report import numbers
-from linkbench.report.cells import Cell, Roles, Value, chance, cleaned, coordinates, grouped, main_attacker, top_k
+from linkbench.report.cells import (
+    MeasuredCell,
+    Roles,
+    Value,
+    chance,
+    cleaned,
+    coordinates,
+    grouped,
+    main_attacker,
+    top_k,
+)
 from linkbench.report.defences import chosen_size
 from linkbench.report.figures import panel_titles
 from linkbench.report.training import Training
@@ -45,7 +55,9 @@ class Poisons(NamedTuple):
     choices: list[Choices]
 
 
-def tables(cells: list[Cell], parts: Roles, run: dict[str, Any], trainings: dict[str, Training]) -> Poisons | None:
+def tables(
+    cells: list[MeasuredCell], parts: Roles, run: dict[str, Any], trainings: dict[str, Training]
+) -> Poisons | None:
     """The matrices; nothing where only one poison (or none) was played."""
     main = main_attacker(cells, parts)
     own = [cell for cell in cells if cell.attacker == main and cell.defender == "none"]
@@ -70,14 +82,14 @@ def tables(cells: list[Cell], parts: Roles, run: dict[str, Any], trainings: dict
     return Poisons(_text(own, best), grids, _choices(own, trainings))
 
 
-def headline(cells: list[Cell], parts: Roles, run: dict[str, Any]) -> list[str]:
+def headline(cells: list[MeasuredCell], parts: Roles, run: dict[str, Any]) -> list[str]:
     """The poison that leaves least to the strongest attacker, with `best-of` where it was played, else all recipes."""
     n, ks = chosen_size(cells), top_k(cells)
     best = _best_of(run)
     own = [cell for cell in cells if cell.defender == "none" and parts.is_attack(cell.attacker)]
     own = [cell for cell in own if cell.model in best] or own
     scored = [(cell, value) for cell in own if ks and (value := cell.at(ks[0], n))]
-    worst: dict[str, tuple[Cell, Value]] = {}  # a poison is worth what it leaves to the worst attacker it met
+    worst: dict[str, tuple[MeasuredCell, Value]] = {}  # a poison is worth what it leaves to the worst attacker it met
     for cell, value in scored:
         if cell.poison not in worst or value.value > worst[cell.poison][1].value:
             worst[cell.poison] = (cell, value)
@@ -95,7 +107,7 @@ def headline(cells: list[Cell], parts: Roles, run: dict[str, Any]) -> list[str]:
     ]
 
 
-def _text(cells: list[Cell], best: set[str]) -> str:
+def _text(cells: list[MeasuredCell], best: set[str]) -> str:
     text = (
         "Photos for training were poisoned, photos to be linked were not. Rows are poisons, columns the attacker's "
         "models; the stronger the colour, the better for the attacker. Below each accuracy: the highest and the last "
@@ -118,7 +130,11 @@ def _title(setting: str, words: str) -> str:
 
 
 def _grid(
-    title: str, cells: list[Cell], measured: list[tuple[Value | None, str]], best: set[str], aims: dict[str, str]
+    title: str,
+    cells: list[MeasuredCell],
+    measured: list[tuple[Value | None, str]],
+    best: set[str],
+    aims: dict[str, str],
 ) -> Grid:
     models = list(dict.fromkeys(cell.model for cell in cells))
     found = {(cell.poison, cell.model): one for cell, one in zip(cells, measured, strict=True)}
@@ -145,7 +161,7 @@ def _grid(
     return Grid(title, models, rows)
 
 
-def _accuracy(cell: Cell, phenotype: str | None) -> tuple[Value | None, str]:
+def _accuracy(cell: MeasuredCell, phenotype: str | None) -> tuple[Value | None, str]:
     """Accuracy of one phenotype, or the mean of all, and its peak and final value."""
     names = (
         [phenotype] if phenotype else [name.partition(":")[2] for name in cell.metrics if name.startswith("accuracy:")]
@@ -166,9 +182,9 @@ def _aims(run: dict[str, Any]) -> dict[str, str | None]:
     """The phenotype that each poison aims at, None for all of them, by the poison's label."""
     poisons = run.get("scenario", {}).get("poisons") or []
     return {
-        cleaned(use["label"]): cleaned(aim) if (aim := use["params"].get("phenotype")) else None
-        for use in poisons
-        if use["name"] != "none"
+        cleaned(spec["label"]): cleaned(aim) if (aim := spec["params"].get("phenotype")) else None
+        for spec in poisons
+        if spec["name"] != "none"
     }
 
 
@@ -178,7 +194,7 @@ def _best_of(run: dict[str, Any]) -> set[str]:
     return {cleaned(model["name"]) for model in models if model["recipe"]["name"] == "best-of"}
 
 
-def _choices(cells: list[Cell], trainings: dict[str, Training]) -> list[Choices]:
+def _choices(cells: list[MeasuredCell], trainings: dict[str, Training]) -> list[Choices]:
     """One table for all predictors that were chosen from the same candidates."""
     axes = (*AXES, "model", "poison")
     chosen = [cell for cell in cells if cell.ids[0] in trainings and trainings[cell.ids[0]].candidates]

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from linkbench.store import tensorfile
-from linkbench.report.cells import Cell
+from linkbench.report.cells import MeasuredCell
 from linkbench.report.scale import thin
+from linkbench.store import tensorfile
 
 POINTS = 120
 
@@ -24,7 +24,7 @@ class RankFile(NamedTuple):
     cmc: list[float]
 
 
-def read(folder: Path, cells: list[Cell]) -> dict[str, RankFile]:
+def read(folder: Path, cells: list[MeasuredCell]) -> dict[str, RankFile]:
     """The rank files of all cells that have one; damaged and absent files are left out, the table stands without."""
     found = {}
     for id_ in dict.fromkeys(id_ for cell in cells for id_ in cell.ids):

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from linkbench.report import numbers
-from linkbench.report.cells import Cell, Roles, Value, chance, coordinates, nearest, sizes, strongest, top_k, undefended
+from linkbench.report.cells import (
+    MeasuredCell,
+    Roles,
+    Value,
+    chance,
+    coordinates,
+    nearest,
+    sizes,
+    strongest,
+    top_k,
+    undefended,
+)
 from linkbench.report.defences import chosen_size
 from linkbench.report.figures import panel_titles
 
@@ -11,7 +22,7 @@ SETTING = ("cohort", "genomes", "model", "poison", "channel")
 """What attackers in the same situation share."""
 
 
-def sentences(cells: list[Cell], parts: Roles, level: str) -> list[str]:
+def sentences(cells: list[MeasuredCell], parts: Roles, level: str) -> list[str]:
     """What the reader should know before any figure; empty where nothing was measured."""
     plain = undefended(cells)
     ks, n = top_k(plain), nearest(sizes(plain), 100)
@@ -29,7 +40,7 @@ def sentences(cells: list[Cell], parts: Roles, level: str) -> list[str]:
     return out
 
 
-def _attack(best: Cell, k: int, n: int, level: str, where: str, several: bool) -> str:
+def _attack(best: MeasuredCell, k: int, n: int, level: str, where: str, several: bool) -> str:
     value = best.success[k][n]
     setting = f" ({where})" if where else ""
     who = f"the strongest attacker, {best.attacker}," if several else f"the attacker {best.attacker}"
@@ -47,7 +58,7 @@ def _attack(best: Cell, k: int, n: int, level: str, where: str, several: bool) -
     )
 
 
-def _bounds(plain: list[Cell], parts: Roles, k: int, n: int, best: Cell | None) -> list[str]:
+def _bounds(plain: list[MeasuredCell], parts: Roles, k: int, n: int, best: MeasuredCell | None) -> list[str]:
     """What the true phenotypes would allow, in the same setting as the best attack."""
     same = plain
     if best is not None:
@@ -64,10 +75,10 @@ def _bounds(plain: list[Cell], parts: Roles, k: int, n: int, best: Cell | None) 
     return [f"{text[0].upper()}{text[1:]}."] if text else []
 
 
-def _defence(cells: list[Cell], parts: Roles) -> list[str]:
+def _defence(cells: list[MeasuredCell], parts: Roles) -> list[str]:
     """The defence that leaves least to the strongest attacker of each setting."""
     n, ks = chosen_size(cells), top_k(cells)
-    defended: dict[tuple[str, float | None], list[tuple[Cell, Value]]] = {}
+    defended: dict[tuple[str, float | None], list[tuple[MeasuredCell, Value]]] = {}
     for cell in cells:
         if cell.defender != "none" and parts.is_attack(cell.attacker) and ks and (value := cell.at(ks[0], n)):
             defended.setdefault((cell.defender, cell.epsilon), []).append((cell, value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from linkbench.report import flags_text, numbers
-from linkbench.report.cells import PLACES, Cell, Value, chance, short, shown_sizes, top_k, varying
+from linkbench.report.cells import PLACES, MeasuredCell, Value, chance, short, shown_sizes, top_k, varying
 
 MOST = 500
 """Most rows of the table; results.csv has all."""
@@ -16,7 +16,7 @@ MEASURED = {"linf": "L∞", "linf_max": "L∞, largest", "l2": "L2", "psnr": "PS
 HEADINGS = {"epsilon": "ε"}
 
 
-class Entry(NamedTuple):
+class CellText(NamedTuple):
     """One table cell: its text, a smaller second line, and what it is sorted by (None: last)."""
 
     text: str
@@ -32,12 +32,12 @@ class Column(NamedTuple):
     number: bool
 
 
-class Table(NamedTuple):
+class CellTable(NamedTuple):
     """The whole table; `groups` are the top headings with the number of columns below each."""
 
     columns: list[Column]
     groups: list[tuple[str, int]]
-    rows: list[list[Entry]]
+    rows: list[list[CellText]]
     constant: list[tuple[str, str]]
     left_out: int
 
@@ -58,7 +58,7 @@ def place_text(name: str, value: Any) -> str:
     return numbers.epsilon(value) if name == "epsilon" else str(value)
 
 
-def table(cells: list[Cell]) -> Table:
+def table(cells: list[MeasuredCell]) -> CellTable:
     """One row per cell, in the order of the plan."""
     places = [cell.place for cell in cells]
     briefly = {name: short([str(value) for value in dict.fromkeys(place[name] for place in places)]) for name in PLACES}
@@ -87,9 +87,9 @@ def table(cells: list[Cell]) -> Table:
         row += [_share(cell.at(k, n)) for k, n in curves]
         row += [_lift(cell, *lifted)] if lifted else []
         row += [_single(name, cell.metrics.get(name)) for name in singles]
-        row += [Entry(", ".join(map(flags_text.words, cell.flags)))] if flagged else []
+        row += [CellText(", ".join(map(flags_text.words, cell.flags)))] if flagged else []
         rows.append(row)
-    return Table(columns, groups, rows, constant_places(places), max(0, len(cells) - MOST))
+    return CellTable(columns, groups, rows, constant_places(places), max(0, len(cells) - MOST))
 
 
 def _heading(metric: str) -> str:
@@ -100,35 +100,35 @@ def _heading(metric: str) -> str:
     return "photo" if metric in MEASURED else "rank" if metric == "median_rank" else "area under ROC"
 
 
-def _place(name: str, value: Any, briefly: dict[str, str]) -> Entry:
+def _place(name: str, value: Any, briefly: dict[str, str]) -> CellText:
     number = name in ("epsilon", "seed") and value is not None
-    return Entry(
+    return CellText(
         "" if value is None else place_text(name, value) if number else briefly[str(value)],
         order=float(value) if number else None,
     )
 
 
-def _share(value: Value | None) -> Entry:
+def _share(value: Value | None) -> CellText:
     if value is None:
-        return Entry(numbers.NOTHING)
+        return CellText(numbers.NOTHING)
     interval = numbers.percent_range(value.low, value.high, "") if value.high - value.low > 1e-9 else ""
-    return Entry(numbers.percent(value.value), interval, value.value)
+    return CellText(numbers.percent(value.value), interval, value.value)
 
 
-def _lift(cell: Cell, k: int, n: int) -> Entry:
+def _lift(cell: MeasuredCell, k: int, n: int) -> CellText:
     value = cell.at(k, n)
     if value is None:
-        return Entry(numbers.NOTHING)
-    return Entry(numbers.times(value.value / chance(k, n)), "", value.value / chance(k, n))
+        return CellText(numbers.NOTHING)
+    return CellText(numbers.times(value.value / chance(k, n)), "", value.value / chance(k, n))
 
 
-def _single(name: str, value: Value | None) -> Entry:
+def _single(name: str, value: Value | None) -> CellText:
     if value is None or name in WRONG:
         return _share(value)
     if name.startswith("success_change"):
         points = [f"{100.0 * part:+.1f}" for part in value]
-        return Entry(points[0], f"{points[1]} to {points[2]}" if value.low < value.high else "", value.value)
+        return CellText(points[0], f"{points[1]} to {points[2]}" if value.low < value.high else "", value.value)
     area = name.startswith("auc") or name == "ssim"
     rank = name == "median_rank"
     texts = [f"{part:.3f}" if area else f"{part:.1f}" if rank else numbers.plain(part) for part in value]
-    return Entry(texts[0], f"{texts[1]}{numbers.DASH}{texts[2]}" if value.low < value.high else "", value.value)
+    return CellText(texts[0], f"{texts[1]}{numbers.DASH}{texts[2]}" if value.low < value.high else "", value.value)

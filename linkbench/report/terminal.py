@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linkbench.report import flags_text, numbers, theorem
 from linkbench.report.cells import (
-    Cell,
+    MeasuredCell,
     Value,
     chance,
     cleaned,
@@ -148,7 +148,7 @@ def _empty_table(headings: list[tuple[str, bool]]) -> Table:
     return table
 
 
-def _signs(cells: list[Cell]) -> dict[str, str]:
+def _signs(cells: list[MeasuredCell]) -> dict[str, str]:
     """A letter for every flag, explained below the tables; numbers once the letters are used up."""
     flags = sorted({flag for cell in cells for flag in cell.flags})
     return {flag: chr(ord("a") + place) if place < 26 else str(place) for place, flag in enumerate(flags)}
@@ -160,7 +160,7 @@ def _by_reason(failed: list[Any]) -> list[tuple[str, list[Any]]]:
     return [(f"{same[0].stage}: {same[0].reason}" if same[0].stage else same[0].reason, same) for same in groups]
 
 
-def _detail(cells: list[Cell], width: int) -> Detail:
+def _detail(cells: list[MeasuredCell], width: int) -> Detail:
     """The richest form that fits the width; decided over all groups, so that their tables look alike."""
     from rich.cells import cell_len
 
@@ -173,7 +173,9 @@ def _detail(cells: list[Cell], width: int) -> Detail:
     return detail
 
 
-def _table(group: list[Cell], cells: list[Cell], detail: Detail, ascii_only: bool, bounds: frozenset[str]) -> Table:
+def _table(
+    group: list[MeasuredCell], cells: list[MeasuredCell], detail: Detail, ascii_only: bool, bounds: frozenset[str]
+) -> Table:
     """The table of one group."""
     from rich.text import Text
 
@@ -192,7 +194,9 @@ def _two_lines(words: str, text: Any) -> Any:
     return text(words) if cut < 0 else text.assemble(words[:cut], (words[cut:], "dim"))
 
 
-def _texts(group: list[Cell], cells: list[Cell], detail: Detail) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+def _texts(
+    group: list[MeasuredCell], cells: list[MeasuredCell], detail: Detail
+) -> tuple[list[tuple[str, bool]], list[list[str]]]:
     """Headings, with whether numbers stand below, and the texts of all rows."""
     axes = [name for name in varying([cell.place for cell in cells]) if name not in GROUPS] or ["attacker"]
     sizes = shown_sizes(cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from linkbench.report import numbers
-from linkbench.report.cells import Cell, coordinates, grouped, varying
+from linkbench.report.cells import MeasuredCell, coordinates, grouped, varying
 from linkbench.report.costs import Lines
 from linkbench.report.tables import place_text
 
@@ -24,7 +24,7 @@ PARAMETER = re.compile(r"[(,]\s*\w+=")
 """What stands between the words of a label such as `shortcut(pattern=lsp, phenotype=sex)`."""
 
 
-def claims(cells: list[Cell]) -> Lines | None:
+def claims(cells: list[MeasuredCell]) -> Lines | None:
     """Accuracies in %, and those of the predictor trained without poison beside them; None where nothing is claimed."""
     plain = [cell for cell in cells if cell.defender == "none"]
     about = next((name.partition(":")[2] for cell in plain for name in cell.metrics if name.startswith("bound:")), None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from linkbench.report import chart, scale
-from linkbench.report.cells import Cell, Value, cleaned, coordinates, grouped
+from linkbench.report.cells import MeasuredCell, Value, cleaned, coordinates, grouped
 from linkbench.report.chart import Axis, Series
 from linkbench.report.figures import Choice, Key, Panel, Section, colours, panels_of
 from linkbench.report.svg import Ids, Markup
@@ -59,7 +59,7 @@ def _training(told: dict[str, Any], known: list[str]) -> Training:
     )
 
 
-def curves(ids: Ids, cells: list[Cell], trainings: dict[str, Training]) -> Section | None:
+def curves(ids: Ids, cells: list[MeasuredCell], trainings: dict[str, Training]) -> Section | None:
     """Clean accuracy of every phenotype and the training loss against the epoch, one line per poison."""
     own = [cell for cell in cells if len(_of(cell, trainings).loss) > 1]
     own = [same[0] for same in grouped(own, lambda cell: coordinates(cell, (*AXES, "poison")))]
@@ -94,19 +94,26 @@ def curves(ids: Ids, cells: list[Cell], trainings: dict[str, Training]) -> Secti
     )
 
 
-def _of(cell: Cell, trainings: dict[str, Training]) -> Training:
+def _of(cell: MeasuredCell, trainings: dict[str, Training]) -> Training:
     """The training of a cell, of its first seed."""
     return trainings.get(cell.ids[0], Training({}, [], {}, None))
 
 
-def _by(pick: Callable[[Training], list[float]], trainings: dict[str, Training]) -> Callable[[Cell], list[float]]:
+def _by(
+    pick: Callable[[Training], list[float]], trainings: dict[str, Training]
+) -> Callable[[MeasuredCell], list[float]]:
     return lambda cell: [value for value in pick(_of(cell, trainings)) if math.isfinite(value)]
 
 
 def _panel(
-    ids: Ids, title: str, cells: list[Cell], lines: Callable[[Cell], list[float]], looks: dict[str, str], label: str,
+    ids: Ids,
+    title: str,
+    cells: list[MeasuredCell],
+    lines: Callable[[MeasuredCell], list[float]],
+    looks: dict[str, str],
+    label: str,
     top: float,
-) -> tuple[str, Markup]:  # fmt: skip
+) -> tuple[str, Markup]:
     drawn = [(cell, lines(cell)) for cell in cells]
     series = [
         Series(

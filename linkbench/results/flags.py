@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from linkbench.api.base import Defender
-from linkbench.registry.spec import Use
 from linkbench.api.data import Array, Artefact
+from linkbench.registry.spec import Spec
 
 if TYPE_CHECKING:
     from linkbench.results.table import Row
@@ -46,7 +46,7 @@ STILL = 0.1
 class Change(NamedTuple):
     """What a plugin did to photos: the plugin, and the artefact of linkbench.stages.protect.quality."""
 
-    use: Use
+    spec: Spec
     quality: Artefact
 
     def column(self, name: str) -> Array:
@@ -70,7 +70,7 @@ class Facts(NamedTuple):
     done to the linked photos and to those that the attacker trained on, None where nothing was changed.
     """
 
-    defender: Use | None
+    defender: Spec | None
     needs: frozenset[str]
     chance: Mapping[str, float]
     looks: bool
@@ -81,22 +81,22 @@ class Facts(NamedTuple):
     @classmethod
     def of(
         cls,
-        uses: Mapping[str, Use],
+        specs: Mapping[str, Spec],
         chance: Mapping[str, float],
         quality: Artefact | None,
         poison: Change | None = None,
     ) -> Facts:
         """The facts of a cell from its plugins by kind: `attacker` or `identifier`, and `defender`, `channel`."""
-        use = uses.get("defender")
-        defender: Defender | None = None if use is None else use.plugin()
-        sees = uses["attacker" if "attacker" in uses else "identifier"].plugin().sees
+        spec = specs.get("defender")
+        defender: Defender | None = None if spec is None else spec.plugin()
+        sees = specs["attacker" if "attacker" in specs else "identifier"].plugin().sees
         return cls(
-            defender=use,
+            defender=spec,
             needs=frozenset() if defender is None else defender.needs,
             chance=chance,
-            looks="identifier" in uses or bool(sees & {"variants", "probabilities"}),
-            eight_bit="channel" in uses and uses["channel"].plugin().eight_bit,
-            change=None if use is None or quality is None else Change(use, quality),
+            looks="identifier" in specs or bool(sees & {"variants", "probabilities"}),
+            eight_bit="channel" in specs and specs["channel"].plugin().eight_bit,
+            change=None if spec is None or quality is None else Change(spec, quality),
             poison=poison,
         )
 
@@ -130,12 +130,12 @@ def flag(rows: list[Row], facts: Mapping[str, Facts]) -> list[Row]:
 def _alone(row: Row, known: Facts) -> Iterable[str]:
     """Flags that follow from one cell alone."""
     if known.change is not None:
-        stops = known.change.use.params.get("target_rank") is not None  # photos that are safe as they are do not move
+        stops = known.change.spec.params.get("target_rank") is not None  # photos that are safe as they are do not move
         if row.epsilon and "predictor" in known.needs and known.change.still() > (STILL if not stops else 1 - 1e-9):
             yield "zero-gradient"
         yield from _budget(known.change, row.epsilon, known.eight_bit)
     if known.poison is not None:
-        for word in _budget(known.poison, known.poison.use.params.get("epsilon"), known.eight_bit):
+        for word in _budget(known.poison, known.poison.spec.params.get("epsilon"), known.eight_bit):
             yield f"poison-{word}"
 
 
@@ -145,7 +145,7 @@ def _budget(change: Change, epsilon: float | None, eight_bit: bool) -> Iterable[
         yield "over-budget"
     if epsilon is None:
         return
-    euclidean = change.use.params.get("norm") == 2
+    euclidean = change.spec.params.get("norm") == 2
     pixel = epsilon / (change.quality.meta["numbers"] ** 0.5 if euclidean else 1.0)
     if 0 < pixel < HALF_STEP and eight_bit:
         yield "below-quantisation"
@@ -202,11 +202,11 @@ def _black_box_beats_white_box(
     """Both cells of such a pair: either number may be the wrong one."""
     same: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
     for cell in success:
-        use = facts[cell].defender
-        if use is not None and "predictor" in facts[cell].needs:
-            params = {name: value for name, value in use.params.items() if name != "knowledge"}
-            own = use.params.get("knowledge", "white-box") in ("white-box", cells[cell][0].model)
-            same[use.name, repr(sorted(params.items()))].append((cell, own))
+        spec = facts[cell].defender
+        if spec is not None and "predictor" in facts[cell].needs:
+            params = {name: value for name, value in spec.params.items() if name != "knowledge"}
+            own = spec.params.get("knowledge", "white-box") in ("white-box", cells[cell][0].model)
+            same[spec.name, repr(sorted(params.items()))].append((cell, own))
     out: dict[str, None] = {}
     for group in same.values():
         whites, blacks = ([cell for cell, own in group if own is kind] for kind in (True, False))

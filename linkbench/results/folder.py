@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from linkbench import __version__
-from linkbench.store import tensorfile
-from linkbench.registry.code_digest import code_digest
-from linkbench.errors import InputError
-from linkbench.plan.builder import Cell, Plan
-from linkbench.results.table import NUMBERS, PLACE, Row, from_csv, to_csv
-from linkbench.execution.run import Outcome, step_label
-from linkbench.scenario.file import SECTIONS, Scenario
-from linkbench.results.flags import Change, Facts, flag
-from linkbench.registry.spec import nested_uses
 from linkbench.api.data import Array, Artefact, Stream
+from linkbench.errors import InputError
+from linkbench.execution.run import RunOutcome, step_label
+from linkbench.plan.builder import Cell, Plan
+from linkbench.registry.code_digest import code_digest
+from linkbench.registry.spec import nested_specs
+from linkbench.results.flags import Change, Facts, flag
+from linkbench.results.table import NUMBERS, PLACE, Row, from_csv, to_csv
+from linkbench.scenario.file import SECTIONS, Scenario
+from linkbench.store import tensorfile
 
 FORMAT = 1
 """Version of run.json."""
@@ -37,7 +37,7 @@ class Results(NamedTuple):
     run: dict[str, Any]
 
 
-def collect(plan: Plan, outcome: Outcome) -> list[Row]:
+def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
     """All rows of the cells that succeeded, in the order of the plan, with their validity flags."""
     out: list[Row] = []
     facts: dict[str, Facts] = {}
@@ -48,18 +48,20 @@ def collect(plan: Plan, outcome: Outcome) -> list[Row]:
             rows = outcome.cells[cell.id]["measure"].meta["rows"]
             # by position: a table may have as many rows as there are sizes, and names take three times as long
             out += [Row._make(before + numbers(row) + after) for row in rows]
-            uses = {kind: use for id_ in cell.steps.values() for kind, use in plan.steps[id_].uses.items()}
-            schema = uses["genomes"].plugin().phenotypes() if "genomes" in uses else {}
+            specs = {kind: spec for id_ in cell.steps.values() for kind, spec in plan.steps[id_].specs.items()}
+            schema = specs["genomes"].plugin().phenotypes() if "genomes" in specs else {}
             chance = {phenotype: 1 / len(schema[phenotype]) for phenotype in schema}
             left = outcome.cells[cell.id]
             poison = None
             if "poison" in cell.steps:
-                poison = Change(plan.steps[cell.steps["poison"]].uses["defender"], left["poison_quality"])
-            facts[cell.id] = Facts.of(uses, chance, left.get("quality"), poison)
+                poison = Change(plan.steps[cell.steps["poison"]].specs["defender"], left["poison_quality"])
+            facts[cell.id] = Facts.of(specs, chance, left.get("quality"), poison)
     return flag(out, facts)
 
 
-def describe(scenario: Scenario, plan: Plan, outcome: Outcome, device: str, previous: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    scenario: Scenario, plan: Plan, outcome: RunOutcome, device: str, previous: dict[str, Any]
+) -> dict[str, Any]:
     """The content of run.json: the scenario as resolved, versions, device, digests, seconds and what changed."""
     before = {_place(cell, stage): step for cell in previous.get("cells", []) for stage, step in cell["steps"].items()}
     old_steps = previous.get("steps", {})
@@ -102,8 +104,8 @@ def describe(scenario: Scenario, plan: Plan, outcome: Outcome, device: str, prev
         "report": code_digest("linkbench.report.page"),
         "schema": _schema(scenario),
         "plugins": plugins(scenario),
-        "sees": {use.label: sorted(use.plugin().sees) for use in (*scenario.attackers, *scenario.identifiers)},
-        "eight_bit": {use.label: bool(use.plugin().eight_bit) for use in scenario.channels},
+        "sees": {spec.label: sorted(spec.plugin().sees) for spec in (*scenario.attackers, *scenario.identifiers)},
+        "eight_bit": {spec.label: bool(spec.plugin().eight_bit) for spec in scenario.channels},
         "training": {
             cell.steps["curves"]: outcome.cells[cell.id]["curves"].meta
             for cell in plan.cells
@@ -117,7 +119,7 @@ def describe(scenario: Scenario, plan: Plan, outcome: Outcome, device: str, prev
     return ordered
 
 
-def _seconds_per_photo(cell: Cell, outcome: Outcome, stage: str, measured: str) -> float | None:
+def _seconds_per_photo(cell: Cell, outcome: RunOutcome, stage: str, measured: str) -> float | None:
     """What a defender or poison took for one photo, on the machine that ran it; None where nothing was changed."""
     quality = outcome.cells.get(cell.id, {}).get(measured)
     if quality is None or cell.steps[stage] not in outcome.records:
@@ -127,21 +129,21 @@ def _seconds_per_photo(cell: Cell, outcome: Outcome, stage: str, measured: str) 
 
 def plugins(scenario: Scenario) -> list[dict[str, str]]:
     """Every plugin of the scenario, also inside another: where it comes from, its version, its code's digest."""
-    waiting = [use for section in SECTIONS for use in getattr(scenario, section)]
-    waiting += [use for model in scenario.models for use in (model.architecture, model.recipe)]
+    waiting = [spec for section in SECTIONS for spec in getattr(scenario, section)]
+    waiting += [spec for model in scenario.models for spec in (model.architecture, model.recipe)]
     found: dict[tuple[str, str], dict[str, str]] = {}
     while waiting:
-        use = waiting.pop()
-        known = use.identity()
+        spec = waiting.pop()
+        known = spec.identity()
         source = {name: known[name] for name in ("distribution", "version", "code")}
-        found[use.kind, use.name] = {"kind": use.kind, "use": use.name, **source}
-        waiting += [inner for _, inner in nested_uses(use)]
+        found[spec.kind, spec.name] = {"kind": spec.kind, "use": spec.name, **source}
+        waiting += [inner for _, inner in nested_specs(spec)]
     return [found[place] for place in sorted(found)]
 
 
 def _schema(scenario: Scenario) -> list[list[object]]:
     """The phenotypes that all genomes of the scenario share; empty where they differ."""
-    schemas = [use.plugin().phenotypes() for use in scenario.genomes]
+    schemas = [spec.plugin().phenotypes() for spec in scenario.genomes]
     return schemas[0].to_json() if schemas and all(schema == schemas[0] for schema in schemas) else []
 
 
@@ -186,7 +188,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write(folder: Path, results: Results, outcome: Outcome, report: Callable[[], str]) -> None:
+def write(folder: Path, results: Results, outcome: RunOutcome, report: Callable[[], str]) -> None:
     """Write ranks/, photo files, results.csv, report.html and run.json, each whole; run.json last, as its seal.
 
     `report` makes the page once the other files stand. Where an earlier run left the same, only run.json is renewed.
@@ -238,7 +240,7 @@ def _standing_table(folder: Path, now: dict[str, Any]) -> str:
     return digest if digest == before.get("table") else ""
 
 
-def _write_examples(path: Path, rows: list[Row], outcome: Outcome) -> None:
+def _write_examples(path: Path, rows: list[Row], outcome: RunOutcome) -> None:
     """A few photos before and after for each poison, defender and budget, where the cohort shows nobody real."""
     chosen: dict[str, Artefact] = {}
     for row in rows:
@@ -257,7 +259,7 @@ def _write_examples(path: Path, rows: list[Row], outcome: Outcome) -> None:
             tensorfile.write(temporary, Artefact(arrays, {"labels": list(chosen)}))
 
 
-def _write_changes(path: Path, run: dict[str, Any], outcome: Outcome) -> None:
+def _write_changes(path: Path, run: dict[str, Any], outcome: RunOutcome) -> None:
     """What was changed, photo by photo, by every step `quality` and `poison_quality`.
 
     Arrays STEP.ssim, .linf and .moved, float64 [n], and STEP.identity, int64 [n], who is in the photo.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkbench.errors import InputError
 from linkbench.api.fields import names_phenotypes
-from linkbench.registry.registry import registry
 from linkbench.api.schema import Schema
-from linkbench.registry.spec import Use, Wrong, nested_uses
+from linkbench.errors import InputError
+from linkbench.registry.registry import registry
+from linkbench.registry.spec import Spec, Wrong, nested_specs
 
 if TYPE_CHECKING:
     from linkbench.scenario.file import Model
@@ -17,63 +17,63 @@ UNKNOWN = {"genome": "true genomes", "reference": "a population of genomes", "la
 """What nobody knows in identification, by the word in `Defender.needs`."""
 
 
-def check_together(uses: dict[str, list[Use]], models: list[str], recipes: list[Use]) -> list[Wrong]:
+def check_together(specs: dict[str, list[Spec]], models: list[str], recipes: list[Spec]) -> list[Wrong]:
     """What only the parts together can get wrong: photos without models, phenotypes that nobody has."""
-    wrong = _unknown_models(uses, models)
-    for use in uses.get("cohort", []):
-        photos = registry().load("cohort", use.name).has_photos
+    wrong = _unknown_models(specs, models)
+    for spec in specs.get("cohort", []):
+        photos = registry().load("cohort", spec.name).has_photos
         if photos and not models:
-            wrong.append(Wrong(("cohort",), f"{use.name!r} has photos, so the section 'models' must name a predictor"))
+            wrong.append(Wrong(("cohort",), f"{spec.name!r} has photos, so the section 'models' must name a predictor"))
         if not photos and models:
-            wrong.append(Wrong(("models",), f"cohort {use.name!r} has no photos to train on; leave 'models' out"))
+            wrong.append(Wrong(("models",), f"cohort {spec.name!r} has no photos to train on; leave 'models' out"))
         if not photos:
             wrong += [
-                Wrong((section,), f"cohort {use.name!r} has no photos that could be changed; leave {section!r} out")
+                Wrong((section,), f"cohort {spec.name!r} has no photos that could be changed; leave {section!r} out")
                 for section, neutral in (("poisons", "none"), ("defenders", "none"), ("channels", "float"))
-                if any(other.name != neutral for other in uses.get(section, []))
+                if any(other.name != neutral for other in specs.get(section, []))
             ]
-    for genomes in uses.get("genomes", []):
+    for genomes in specs.get("genomes", []):
         try:
             schema = genomes.plugin().phenotypes()
         except InputError as error:
             wrong.append(Wrong(("genomes",), str(error)))
             continue
         for section in ("poisons", "defenders", "attackers", "cohort"):
-            for use in uses.get(section, []):
-                wrong += _unknown_phenotypes(use, schema, section)
-        for use in recipes:
-            wrong += _unknown_phenotypes(use, schema, "models")
+            for spec in specs.get(section, []):
+                wrong += _unknown_phenotypes(spec, schema, section)
+        for spec in recipes:
+            wrong += _unknown_phenotypes(spec, schema, "models")
     return wrong
 
 
-def _unknown_models(uses: dict[str, list[Use]], models: list[str]) -> list[Wrong]:
+def _unknown_models(specs: dict[str, list[Spec]], models: list[str]) -> list[Wrong]:
     """Defenders that are to see a model that the scenario does not have."""
     wrong = []
     allowed = ("white-box", "other-seed", *models)
     for section in ("poisons", "defenders"):
-        for use in uses.get(section, []):
-            knowledge = use.params["knowledge"]
+        for spec in specs.get(section, []):
+            knowledge = spec.params["knowledge"]
             wrong += [
-                Wrong((section,), f"{use.label}: knowledge names no model {name!r}; allowed: {', '.join(allowed)}")
+                Wrong((section,), f"{spec.label}: knowledge names no model {name!r}; allowed: {', '.join(allowed)}")
                 for name in ([knowledge] if isinstance(knowledge, str) else knowledge)
                 if name not in allowed
             ]
     return wrong
 
 
-def check_identification(uses: dict[str, list[Use]], models: list[Model]) -> list[Wrong]:
+def check_identification(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
     """What the parts of an identification can get wrong: no photos, defenders that want genomes, no weights."""
-    wrong = _unknown_models(uses, [model.name for model in models])
-    for use in uses["cohort"]:
-        if not registry().load("cohort", use.name).has_photos:
-            wrong.append(Wrong(("cohort",), f"{use.name!r} has no photos, so nobody can be identified in them"))
-    played = [(("defenders",), use) for use in uses["defenders"]]
+    wrong = _unknown_models(specs, [model.name for model in models])
+    for spec in specs["cohort"]:
+        if not registry().load("cohort", spec.name).has_photos:
+            wrong.append(Wrong(("cohort",), f"{spec.name!r} has no photos, so nobody can be identified in them"))
+    played = [(("defenders",), spec) for spec in specs["defenders"]]
     played += [(("models",), inner) for model in models for inner in _inside(model.recipe)]
-    for section, use in played:
-        if use.kind == "defender":
-            asked = registry().load("defender", use.name).needs
+    for section, spec in played:
+        if spec.kind == "defender":
+            asked = registry().load("defender", spec.name).needs
             wrong += [
-                Wrong(section, f"{use.label} must see {what}, which nobody has in identification; leave it out")
+                Wrong(section, f"{spec.label} must see {what}, which nobody has in identification; leave it out")
                 for need, what in UNKNOWN.items()
                 if need in asked
             ]
@@ -85,21 +85,21 @@ def check_identification(uses: dict[str, list[Use]], models: list[Model]) -> lis
     return wrong
 
 
-def _inside(use: Use) -> list[Use]:
+def _inside(spec: Spec) -> list[Spec]:
     """All plugins named in the parameters of one, at any depth."""
-    return [part for _, inner in nested_uses(use) for part in (inner, *_inside(inner))]
+    return [part for _, inner in nested_specs(spec) for part in (inner, *_inside(inner))]
 
 
-def _unknown_phenotypes(use: Use, schema: Schema, section: str) -> list[Wrong]:
-    fields = registry().load(use.kind, use.name).model_fields
-    out = [problem for _, inner in nested_uses(use) for problem in _unknown_phenotypes(inner, schema, section)]
+def _unknown_phenotypes(spec: Spec, schema: Schema, section: str) -> list[Wrong]:
+    fields = registry().load(spec.kind, spec.name).model_fields
+    out = [problem for _, inner in nested_specs(spec) for problem in _unknown_phenotypes(inner, schema, section)]
     for key, field in fields.items():
         if names_phenotypes(field):
-            value = use.params.get(field.alias or key)
+            value = spec.params.get(field.alias or key)
             out += [
                 Wrong(
                     (section,),
-                    f"{use.label}: {key} names the phenotype {name!r}; the genomes have: {', '.join(schema)}",
+                    f"{spec.label}: {key} names the phenotype {name!r}; the genomes have: {', '.join(schema)}",
                 )
                 for name in (value if isinstance(value, list) else [value])
                 if name is not None and name not in schema

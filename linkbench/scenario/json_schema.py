@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from linkbench.registry.catalogue import parameter_schemas
 from linkbench.errors import PluginError
+from linkbench.registry.catalogue import parameter_schemas
 from linkbench.registry.registry import registry
 from linkbench.scenario.file import FILES, SECTIONS, ModelEntry
 

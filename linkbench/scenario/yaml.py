@@ -9,17 +9,15 @@ import difflib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from linkbench.errors import Problem, ScenarioError
+from linkbench.errors import Location, Problem, ScenarioError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH, MAX_DIGITS = 50, 100
 MAX_NODES = 20_000
 """A file that unfolds to more values than this is refused: aliases can make a small file huge."""
 
-Location = tuple[str | int, ...]
 
-
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """Line and column, counted from 1."""
 
     line: int
@@ -31,10 +29,10 @@ class Document(NamedTuple):
 
     file: str
     data: Any
-    marks: dict[Location, Mark]
-    values: dict[Location, Mark]
+    marks: dict[Location, Position]
+    values: dict[Location, Position]
 
-    def mark(self, location: Location) -> Mark:
+    def mark(self, location: Location) -> Position:
         """The place of a location or of its nearest parent that stands in the file."""
         while location not in self.marks:
             location = location[:-1]
@@ -96,15 +94,15 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.marks: dict[Location, Mark] = {}
-        self.values: dict[Location, Mark] = {}
+        self.marks: dict[Location, Position] = {}
+        self.values: dict[Location, Position] = {}
         self.problems: list[Problem] = []
         self.nodes = 0
 
     def value(self, node: Any, location: Location, open_nodes: tuple[int, ...]) -> Any:
         from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-        mark = Mark(node.start_mark.line + 1, node.start_mark.column + 1)
+        mark = Position(node.start_mark.line + 1, node.start_mark.column + 1)
         self.marks.setdefault(location, mark)
         self.values[location] = mark
         self.nodes += 1
@@ -126,7 +124,7 @@ class _Reader:
     def _mapping(self, node: Any, location: Location, inside: tuple[int, ...]) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            mark = Mark(key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            mark = Position(key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key_node.value, str) or _kind(key_node) not in ("str", "int"):
                 self.problems.append(Problem(location_name(location), "a key must be a plain word", *mark))
                 continue
@@ -143,7 +141,7 @@ class _Reader:
             out[key] = self.value(value_node, (*location, key), inside)
         return out
 
-    def _scalar(self, node: Any, location: Location, mark: Mark) -> Any:
+    def _scalar(self, node: Any, location: Location, mark: Position) -> Any:
         kind, text = _kind(node), str(node.value)
         if kind in ("str", "timestamp"):
             return text
@@ -162,7 +160,7 @@ class _Reader:
             self._refuse_tag(node, location, mark)
         return None
 
-    def _refuse_tag(self, node: Any, location: Location, mark: Mark) -> None:
+    def _refuse_tag(self, node: Any, location: Location, mark: Position) -> None:
         what = f"the tag {node.tag!s} is not allowed; write plain text, numbers, true, false, null, lists and mappings"
         self.problems.append(Problem(location_name(location), what, *mark))
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from linkbench.errors import PluginError
 from linkbench.api.base import Attacker
-from linkbench.metrics.ranking import Scores
 from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes, most_likely
+from linkbench.errors import PluginError
+from linkbench.metrics.ranking import Scores
 
 FOLDS = 5
 """Where no photos were held out to learn from, people are split and each part is judged by what the others teach."""

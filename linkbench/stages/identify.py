@@ -7,19 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linkbench.metrics import ranking as linkage
 from linkbench.api import seeds
-from linkbench.errors import InputError
-from linkbench.api.gallery import Faces, Gallery
-from linkbench.api.base import Identifier
-from linkbench.metrics.settings import Measure
-from linkbench.api.schema import Schema
-from linkbench.stages import Task
-from linkbench.stages.link import curve, split_people
+from linkbench.api.base import CohortSource, Identifier
 from linkbench.api.data import GALLERY, MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort
+from linkbench.api.gallery import Faces, Gallery
+from linkbench.api.schema import Schema
+from linkbench.errors import InputError
+from linkbench.metrics import ranking
+from linkbench.metrics.settings import Measure
+from linkbench.plan.task import Task
+from linkbench.stages.link import curve, split_people
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+SIMULATED = 20_000
+"""Genomes behind the faces of a cohort that is used without any: no cohort shows more people."""
+
+
+def people_of(source: CohortSource, seed: int) -> Cohort:
+    """Photos and who is in them, with simulated genomes behind the faces where the source needs some."""
+    from linkbench.genomes.simulated import Simulated
+
+    people = source.people(seed)
+    if people is not None:
+        return people
+    return source.build(Simulated(count=SIMULATED).build(seeds.derive(seed, "genomes")), seed)
 
 
 def cohort(task: Task) -> Artefact:
@@ -28,9 +42,9 @@ def cohort(task: Task) -> Artefact:
     The schema has one phenotype, `identity`, whose variants are the people who teach; the others' label is MISSING.
     Raises InputError naming a photo of whoever has too few.
     """
-    use = task.uses["cohort"]
-    built: Cohort = use.plugin().people(seeds.derive(task.seed, "cohort"))
-    where = f"cohort {use.label}"
+    spec = task.specs["cohort"]
+    built = people_of(spec.plugin(), seeds.derive(task.seed, "cohort"))
+    where = f"cohort {spec.label}"
     if built.photos is None or not len(built):
         raise InputError(f"{where} has no photos, so nobody can be identified")
     split = np.array(built.split)
@@ -132,8 +146,8 @@ def rank(task: Task) -> Artefact:
 
     Arrays as of linkbench.stages.link.rank, and cmc float64 [people]: how often the right person is among the k first.
     """
-    use = task.uses["identifier"]
-    identifier: Identifier = use.plugin()
+    spec = task.specs["identifier"]
+    identifier: Identifier = spec.plugin()
     people = Cohort.of(task.inputs["cohort"])
     known = np.flatnonzero(people.split == GALLERY)
     asked = np.flatnonzero(people.split == TEST)
@@ -151,12 +165,12 @@ def rank(task: Task) -> Artefact:
     table = np.asarray(table, dtype=np.float64)
     if table.shape != (len(asked), len(names)) or not np.isfinite(table).all():
         raise InputError(
-            f"identifier {use.label} gave scores of shape {list(table.shape)}, expected finite numbers of shape "
+            f"identifier {spec.label} gave scores of shape {list(table.shape)}, expected finite numbers of shape "
             f"[{len(asked)}, {len(names)}]; mend the plugin"
         )
-    scores = linkage.Scores.dense(table, np.searchsorted(names, people.identity[asked]))
-    ranks, roc = linkage.count_ranks(scores), linkage.roc_by_score(scores)
-    by_k = linkage.roc_by_k(ranks, len(names))
+    scores = ranking.Scores.dense(table, np.searchsorted(names, people.identity[asked]))
+    ranks, roc = ranking.count_ranks(scores), ranking.roc_by_score(scores)
+    by_k = ranking.roc_by_k(ranks, len(names))
     return Artefact(
         {
             "photo": asked,
@@ -198,13 +212,13 @@ def _network(task: Task) -> nn.Module:
 def measure(task: Task) -> Artefact:
     """The rows of one cell. protection_rate: how often the first name is wrong, for the probes of those who use the
     tool, ties broken at random; unprotected_error: the same for the others, where `rate` or `identities` leave some."""
+    from linkbench.harness.adoption import adopters
     from linkbench.metrics.rows import change_rows, linkage_rows, protection_rows, quality_rows
-    from linkbench.harness.adoption import users
 
     settings = Measure.model_validate(task.settings)
     seed = seeds.derive(task.seed, "bootstrap")
     identity = task.inputs["cohort"].array("identity")
-    using = users(identity, task.uses["defender"].plugin(), seeds.derive(task.seed, "protect"))
+    using = adopters(identity, task.specs["defender"].plugin(), seeds.derive(task.seed, "protect"))
     rows: list[dict[str, Any]] = linkage_rows(task.inputs["rank"], settings, seed)
     rows += protection_rows(task.inputs["rank"], using[task.inputs["rank"].array("photo")], settings, seed)
     if "baseline" in task.inputs:

@@ -7,14 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from linkbench.metrics import ranking as linkage
 from linkbench.api import seeds
-from linkbench.errors import InputError
 from linkbench.api.base import Attacker
-from linkbench.metrics.settings import Measure
-from linkbench.stages import Task
-from linkbench.stages.evidence import gather, ranked_scores
-from linkbench.stages.matching import matched
 from linkbench.api.data import (
     TEST,
     TRAIN,
@@ -26,23 +20,29 @@ from linkbench.api.data import (
     check_genomes,
     most_likely,
 )
+from linkbench.errors import InputError
+from linkbench.metrics import ranking
+from linkbench.metrics.settings import Measure
+from linkbench.plan.task import Task
+from linkbench.stages.evidence import gather, ranked_scores
+from linkbench.stages.matching import matched
 
 
 def genomes(task: Task) -> Artefact:
     """The table of log P(variant | genome), checked."""
-    use = task.uses["genomes"]
-    built = use.plugin().build(seeds.derive(task.seed, "genomes"))
-    return check_genomes(built, f"genomes {use.label}").artefact()
+    spec = task.specs["genomes"]
+    built = spec.plugin().build(seeds.derive(task.seed, "genomes"))
+    return check_genomes(built, f"genomes {spec.label}").artefact()
 
 
 def cohort(task: Task) -> Artefact:
     """The cohort, checked, its people split into training, validation and test."""
-    use = task.uses["cohort"]
+    spec = task.specs["cohort"]
     table = Genomes.of(task.inputs["genomes"])
-    built: Cohort = use.plugin().build(table, seeds.derive(task.seed, "cohort"))
-    check_cohort(built, table, f"cohort {use.label}")
+    built: Cohort = spec.plugin().build(table, seeds.derive(task.seed, "cohort"))
+    check_cohort(built, table, f"cohort {spec.label}")
     if not len(built):
-        raise InputError(f"cohort {use.label} has no photos")
+        raise InputError(f"cohort {spec.label} has no photos")
     if (built.split == TRAIN).all() and built.photos is not None:
         built = replace(built, split=split_people(built.identity, task.settings["split"], task.seed))
     return built.artefact()
@@ -80,7 +80,7 @@ def published(task: Task) -> Artefact:
 
 def rank(task: Task) -> Artefact:
     """Where each photo's true genome stands in the attacker's order of all genomes."""
-    attacker: Attacker = task.uses["attacker"].plugin()
+    attacker: Attacker = task.specs["attacker"].plugin()
     table = Genomes.of(task.inputs["genomes"])
     people = Cohort.of(task.inputs["cohort"])
     target = gather(attacker, people, task.inputs["predict"], task.inputs.get("calibrate"))
@@ -91,12 +91,12 @@ def rank(task: Task) -> Artefact:
     else:
         scores = ranked_scores(attacker, table, target)
     if not attacker.sees:  # every genome ties with every other: nothing to count
-        ranks = linkage.Ranks(np.zeros(len(target.photo), np.int64), np.full(len(target.photo), len(table) - 1))
+        ranks = ranking.Ranks(np.zeros(len(target.photo), np.int64), np.full(len(target.photo), len(table) - 1))
         parts = np.full(len(target.photo), 0.5)
-        roc = linkage.Roc(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5, parts)
+        roc = ranking.Roc(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5, parts)
     else:
-        ranks = linkage.count_ranks(scores)
-        roc = linkage.roc_by_score(scores)
+        ranks = ranking.count_ranks(scores)
+        roc = ranking.roc_by_score(scores)
     return Artefact(
         {
             "photo": target.photo,
@@ -105,14 +105,14 @@ def rank(task: Task) -> Artefact:
             "tied": ranks.tied,
             "auc_parts": roc.parts,
             **curve("score", roc),
-            **curve("k", linkage.roc_by_k(ranks, len(table))),
+            **curve("k", ranking.roc_by_k(ranks, len(table))),
             **sampled,
         },
         {"population": len(table), "auc": roc.auc, "genomes": task.inputs["genomes"].meta["content"]},
     )
 
 
-def curve(name: str, roc: linkage.Roc) -> dict[str, Any]:
+def curve(name: str, roc: ranking.Roc) -> dict[str, Any]:
     """A ROC curve thinned to at most 400 points, as two arrays."""
     keep = np.unique(np.linspace(0, len(roc.false) - 1, 400).round().astype(np.int64))
     return {f"roc_{name}_false": roc.false[keep], f"roc_{name}_true": roc.true[keep]}

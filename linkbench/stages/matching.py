@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.errors import InputError
 from linkbench.api.base import Attacker
-from linkbench.metrics.ranking import Scores, count_ranks
+from linkbench.api.data import Array, Genomes
 from linkbench.api.progress import track
+from linkbench.errors import InputError
+from linkbench.metrics.ranking import Scores, count_ranks
 from linkbench.metrics.settings import Measure
 from linkbench.stages.evidence import Target, check_scores, ranked_scores
-from linkbench.api.data import Array, Genomes
 
 LARGEST = 30_000_000
 """Scores that are held at once; a joint match of more photos and genomes is refused."""

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.errors import InputError, PluginError
 from linkbench.api.base import Channel, Defender
-from linkbench.api.progress import track
-from linkbench.stages import Task
-from linkbench.harness.checks import Guard, check_photos
-from linkbench.harness.adoption import check_listed, users
 from linkbench.api.data import TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
+from linkbench.api.progress import track
+from linkbench.errors import InputError, PluginError
+from linkbench.harness.adoption import adopters, check_listed
+from linkbench.harness.checks import Guard, check_photos
+from linkbench.plan.task import Task
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from linkbench.api.knowledge import Knowledge, Material
+    from linkbench.api.knowledge import Knowledge, StudySet
 
 PIXELS = {"cpu": 1 << 18, "cuda": 1 << 21}
 """Pixels of one batch: what the activations of the predictors leave room for."""
@@ -74,14 +74,14 @@ def _predictor(task: Task) -> Any:
     return ensemble(models) if models else None
 
 
-def material(task: Task, people: Cohort, clean: Array, predictor: Any, defender: Defender, seed: int) -> Material:
+def study_set(task: Task, people: Cohort, clean: Array, predictor: Any, defender: Defender, seed: int) -> StudySet:
     """What a defender may study first: as a poison the photos that it will change, else those of the training split."""
-    from linkbench.api.knowledge import Material
+    from linkbench.api.knowledge import StudySet
     from linkbench.models.predictor import untrained
 
     rows = np.flatnonzero(people.split == TRAIN)
     first = next((task.inputs[name] for name in sorted(task.inputs) if name.startswith("model")), None)
-    return Material(
+    return StudySet(
         schema=people.schema,
         pixels=lambda index: pixels(clean[rows[index]], task.device),
         keys=rows,
@@ -103,12 +103,12 @@ def protect(task: Task) -> Artefact:
     """
     import torch
 
-    from linkbench.harness.budget import project
     from linkbench.api.knowledge import Knowledge
+    from linkbench.harness.budget import project
 
-    use = task.uses["defender"]
-    defender: Defender = use.plugin()
-    who = f"defender {use.label}"
+    spec = task.specs["defender"]
+    defender: Defender = spec.plugin()
+    who = f"defender {spec.label}"
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
     genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
     seed = seeds.derive(task.seed, "protect")
@@ -118,15 +118,15 @@ def protect(task: Task) -> Artefact:
     reference = None
     if genomes is not None and "reference" in defender.needs:
         reference = tensor(reference_population(people, genomes, seed), task.device)
-    channel: Channel | None = task.uses["channel"].plugin() if "channel" in task.uses else None
+    channel: Channel | None = task.specs["channel"].plugin() if "channel" in task.specs else None
     epsilon: float | None = getattr(defender, "epsilon", None)
     guard = Guard(predictor, who)
     learned = None
     if type(defender).learn is not Defender.learn:
-        learned = defender.learn(material(task, people, clean, predictor, defender, seed))
+        learned = defender.learn(study_set(task, people, clean, predictor, defender, seed))
         guard.check()
     check_listed(people.identity, defender, who)
-    using = users(people.identity, defender, seed)
+    using = adopters(people.identity, defender, seed)
     projected: list[Array] = []
 
     def knowledge(rows: Array) -> Knowledge:
@@ -187,15 +187,15 @@ def _excess(before: Tensor, after: Tensor, epsilon: float | None) -> Array:
 
 def publish(task: Task) -> Artefact:
     """The photos as the world sees them, after the channel: uint8 [n, 3, h, w] if it has 8 bits, else float32."""
-    use = task.uses["channel"]
-    channel: Channel = use.plugin()
+    spec = task.specs["channel"]
+    channel: Channel = spec.plugin()
     source = task.inputs["protect"]
     photos = source.array("photos")
     kind = np.dtype(np.uint8 if channel.eight_bit else np.float32)
 
     def blocks() -> Iterator[Array]:
         for part in track(batches(len(photos), photos.shape, task.device)):
-            out = published(channel, pixels(photos[part], task.device), f"channel {use.label}")
+            out = published(channel, pixels(photos[part], task.device), f"channel {spec.label}")
             yield (out.mul(255) if channel.eight_bit else out).cpu().numpy().astype(kind)
 
     return Artefact({"photo": source.array("photo"), "photos": Stream(photos.shape, kind, blocks())}, {})
@@ -222,7 +222,7 @@ def quality(task: Task) -> Artefact:
 
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
     protected, shown = task.inputs["protect"].array("photos"), task.inputs["publish"].array("photos")
-    channel: Channel | None = task.uses["channel"].plugin() if "channel" in task.uses else None
+    channel: Channel | None = task.specs["channel"].plugin() if "channel" in task.specs else None
     columns: dict[str, Array] = {}
 
     def keep(name: str, values: Tensor) -> None:

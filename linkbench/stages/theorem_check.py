@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.errors import PluginError
 from linkbench.api.base import Channel, Defender
-from linkbench.api.progress import track
-from linkbench.stages import Task
-from linkbench.stages.protect import batches, material, photos_of, pixels, published, tensor
 from linkbench.api.data import TEST, TRAIN, Array, Artefact, Cohort
+from linkbench.api.progress import track
+from linkbench.errors import PluginError
+from linkbench.plan.task import Task
+from linkbench.stages.protect import batches, photos_of, pixels, published, study_set, tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +40,12 @@ def rule(task: Task) -> Artefact:
     from linkbench.defenders import theorem
     from linkbench.defenders.patterns.keys import class_count, class_numbers
 
-    use = task.uses["defender"]
-    defender: Defender = use.plugin()
+    spec = task.specs["defender"]
+    defender: Defender = spec.plugin()
     phenotype: str | None = getattr(defender, "phenotype", None)
     people, _, clean = photos_of(task.inputs["cohort"])
     seed = seeds.derive(task.seed, "protect")
-    given = material(task, people, clean, None, defender, seed)
+    given = study_set(task, people, clean, None, defender, seed)
     classes = class_count(people.schema, phenotype)
     promised = defender.bound(int(np.prod(clean.shape[1:])), classes)
     if promised is None:
@@ -54,7 +54,9 @@ def rule(task: Task) -> Artefact:
     rows = _rows(numbers, task.seed)
     numbers, train, test = numbers[rows], people.split[rows] == TRAIN, people.split[rows] == TEST
     if len(np.unique(numbers[train])) < 2 or not test.any():
-        raise PluginError(f"poison {use.label}: too few labelled photos to hold its theorem against; bring more people")
+        raise PluginError(
+            f"poison {spec.label}: too few labelled photos to hold its theorem against; bring more people"
+        )
     setting = _Setting(task, people, rows, clean, defender, seed)
     own = np.array(people.labels[rows])
     plain = setting.shown(None, own)
@@ -116,12 +118,12 @@ class _Setting:
     def __init__(self, task: Task, people: Cohort, rows: Array, clean: Array, defender: Defender, seed: int) -> None:
         self.task, self.people, self.rows, self.clean = task, people, rows, clean
         self.defender, self.seed = defender, seed
-        self.channel: Channel = task.uses["channel"].plugin()
+        self.channel: Channel = task.specs["channel"].plugin()
 
     def shown(self, learned: Any, labels: Array) -> Array:
-        """The photos float32 [n, 3, h, w], poisoned with these labels (not at all without a lesson) and published."""
-        from linkbench.harness.budget import project
+        """The photos float32 [n, 3, h, w], poisoned with these labels (if something was learned) and published."""
         from linkbench.api.knowledge import Knowledge
+        from linkbench.harness.budget import project
 
         device, out = self.task.device, []
         for part in batches(len(self.rows), self.clean.shape, device):

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.errors import InputError, PluginError
 from linkbench.api.base import Architecture, Recipe
-from linkbench.stages import Task
 from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, most_likely
+from linkbench.errors import InputError, PluginError
+from linkbench.plan.task import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Classroom, Report
+    from linkbench.api.training_data import Report, TrainingData
 
 
 REFERENCE = 1024
@@ -39,18 +39,19 @@ def train(task: Task) -> Artefact:
     """
     import torch
 
-    from linkbench.models.seeding import seeded
+    from linkbench.harness.filtered_training import train as train_by
     from linkbench.models.filters import look_through, pack, unpack
     from linkbench.models.predictor import WEIGHTS, load_weights, place, probe
+    from linkbench.models.seeding import seeded
 
-    architecture: Architecture = task.uses["architecture"].plugin()
-    recipe: Recipe = task.uses["recipe"].plugin()
-    seed = seeds.derive(task.seed, "train", *(["twin"] if task.settings.get("twin") else []))
-    classroom = _classroom(task, seed, recipe.trains)
-    size, schema, label = classroom.training.photos.size, classroom.schema, task.uses["architecture"].label
+    architecture: Architecture = task.specs["architecture"].plugin()
+    recipe: Recipe = task.specs["recipe"].plugin()
+    seed = seeds.derive(task.seed, "train", *(["other_seed"] if task.settings.get("other_seed") else []))
+    data = _training_data(task, seed, recipe.trains)
+    size, schema, label = data.training.photos.size, data.schema, task.specs["architecture"].label
     watcher = _Watcher(task, seed)
-    classroom = dataclasses.replace(
-        classroom, untrained=lambda: _fresh(architecture, classroom), watch=watcher.look if len(watcher.rows) else None
+    data = dataclasses.replace(
+        data, untrained=lambda: _fresh(architecture, data), watch=watcher.look if len(watcher.rows) else None
     )
     with seeded(task.device, seeds.derive(seed, "weights")):
         network: nn.Module = architecture.build(schema, size)
@@ -61,7 +62,7 @@ def train(task: Task) -> Artefact:
     seen = look_through(filters, network)
     place(seen, task.device)
     with seeded(task.device, seeds.derive(seed, "recipe")):
-        report = recipe.train(seen, classroom)
+        report = train_by(recipe, seen, data)
     arrays, filtered = pack([*report.filters, *filters])
     for name, tensor in network.state_dict().items():
         plain = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
@@ -69,13 +70,13 @@ def train(task: Task) -> Artefact:
         arrays[WEIGHTS + name] = np.ascontiguousarray(plain.detach().cpu().numpy()).reshape(plain.shape)
     broken = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
     if broken is not None:
-        raise InputError(f"recipe {task.uses['recipe'].label}: {broken} is not finite after training; lower its rate")
+        raise InputError(f"recipe {task.specs['recipe'].label}: {broken} is not finite after training; lower its rate")
     arrays |= watcher.arrays(report)
     return Artefact(
         dict(arrays),
         {
-            "architecture": task.uses["architecture"]._asdict(),
-            "recipe": task.uses["recipe"]._asdict(),
+            "architecture": task.specs["architecture"]._asdict(),
+            "recipe": task.specs["recipe"]._asdict(),
             "size": size,
             "schema": schema.to_json(),
             "filters": filtered,
@@ -99,9 +100,9 @@ class _Watcher:
 
     def look(self, network: nn.Module) -> int:
         """Keep the predicted variants of a network; the number of the look."""
+        from linkbench.api.progress import listening
         from linkbench.models.predictor import Predictor
         from linkbench.models.predictor import predict as judge
-        from linkbench.api.progress import listening
 
         with listening(None):
             probabilities = judge(Predictor(network, self.schema), self.photos, device=self.device, rows=self.rows)
@@ -116,17 +117,17 @@ class _Watcher:
         return {"watched": np.stack([self.seen[look] for look in looks]), "watched_photo": self.rows}
 
 
-def _fresh(architecture: Architecture, classroom: Classroom) -> nn.Module:
+def _fresh(architecture: Architecture, data: TrainingData) -> nn.Module:
     from linkbench.models.predictor import place
 
-    network = architecture.build(classroom.schema, classroom.training.photos.size)
-    place(network, classroom.device)
+    network = architecture.build(data.schema, data.training.photos.size)
+    place(network, data.device)
     return network
 
 
-def _classroom(task: Task, seed: int, trains: bool) -> Classroom:
+def _training_data(task: Task, seed: int, trains: bool) -> TrainingData:
     """The parts of the cohort that a recipe may see; without genomes, log_p and reference have no columns."""
-    from linkbench.api.training_data import Classroom, Lesson, Photos
+    from linkbench.api.training_data import Examples, Photos, TrainingData
 
     people = Cohort.of(task.inputs["cohort"])
     log_p = Genomes.of(task.inputs["genomes"]).log_p if "genomes" in task.inputs else np.zeros((1, 0))
@@ -140,16 +141,16 @@ def _classroom(task: Task, seed: int, trains: bool) -> Classroom:
         if instead[1].shape[1:] != photos.shape[1:]:
             raise InputError(f"poisoned photos are {instead[1].shape[1:]}, the cohort's {photos.shape[1:]}")
 
-    def lesson(split: int) -> Lesson:
+    def examples(split: int) -> Examples:
         rows = np.flatnonzero(people.split == split)
-        return Lesson(
+        return Examples(
             photos=Photos(photos, rows, instead if split == TRAIN else None),
             labels=np.ascontiguousarray(people.labels[rows]),
             log_p=np.ascontiguousarray(log_p[people.truth[rows]]),
             identity=np.ascontiguousarray(people.identity[rows]),
         )
 
-    training = lesson(TRAIN)
+    training = examples(TRAIN)
     if trains and not len(training):
         raise InputError(
             "nobody is left to train on: all people of the cohort are tested. Lower split.test, give some people to "
@@ -159,10 +160,10 @@ def _classroom(task: Task, seed: int, trains: bool) -> Classroom:
         _check_labels(phenotype, people.schema[phenotype], column)
     known = np.unique(people.truth[people.split == TRAIN])
     known = np.sort(seeds.generator(seed, "reference").permutation(known)[:REFERENCE])
-    return Classroom(
+    return TrainingData(
         schema=people.schema,
         training=training,
-        validation=lesson(VALIDATION),
+        validation=examples(VALIDATION),
         reference=np.ascontiguousarray(log_p[known]),
         device=task.device,
         seed=seed,

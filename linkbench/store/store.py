@@ -20,15 +20,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from linkbench.store import tensorfile
-from linkbench.errors import StoreError
 from linkbench.api.data import Artefact
+from linkbench.errors import StoreError
+from linkbench.store import tensorfile
 
 KEY_VERSION = 1
 """Raised when the meaning of a key changes, so that old entries are not mistaken for new ones."""
 
 
-class Entry(NamedTuple):
+class Stored(NamedTuple):
     """One finished stage: its key, the digest of what it left, and how long it took."""
 
     key: dict[str, Any]
@@ -76,14 +76,14 @@ class Store:
     def object_file(self, digest: str) -> Path:
         return self.path / "objects" / digest[:2] / f"{digest}.safetensors"
 
-    def find(self, key: dict[str, Any]) -> Entry | None:
+    def find(self, key: dict[str, Any]) -> Stored | None:
         """The entry of a finished stage, or None; damaged entries count as none."""
         try:
             record = json.loads(self._key_file(key).read_bytes())
             check = record.pop("check")
             if check != digest_of(record) or record["key"] != key:
                 return None
-            return Entry(record["key"], record["digest"], record["seconds"])
+            return Stored(record["key"], record["digest"], record["seconds"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
@@ -102,7 +102,7 @@ class Store:
                 path.unlink(missing_ok=True)
             return None
 
-    def write(self, key: dict[str, Any], artefact: Artefact, clock: Any) -> Entry:
+    def write(self, key: dict[str, Any], artefact: Artefact, clock: Any) -> Stored:
         """Store what a stage left; `clock()` gives its seconds once its streams have been consumed."""
         try:
             with self._temporary(".safetensors") as temporary:
@@ -118,7 +118,7 @@ class Store:
                 f"the store {self.path} cannot be written: {error.strerror}. Free some space, or choose another folder "
                 f"with --store or LINKBENCH_STORE"
             ) from None
-        return Entry(key, digest, record["seconds"])
+        return Stored(key, digest, record["seconds"])
 
     @contextlib.contextmanager
     def _temporary(self, suffix: str) -> Iterator[Path]:

@@ -12,6 +12,7 @@ In a test of your package, with the plugin's kind and registered name, or its cl
 The same on the command line: linkbench check my-defender
 """
 
-from linkbench.testing.kit import Case, Outcome, Skip, conformance, examine
+from linkbench.testing.check import Outcome, Skip
+from linkbench.testing.kit import Case, conformance, examine
 
 __all__ = ["Case", "Outcome", "Skip", "conformance", "examine"]

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from linkbench.errors import InputError
 from linkbench.api.base import Architecture
-from linkbench.models.predictor import evaluating
+from linkbench.errors import InputError
 from linkbench.execution.stdout import captured
-from linkbench.testing import material
+from linkbench.models.predictor import evaluating
+from linkbench.testing import fixtures
+from linkbench.testing.check import Subject
 from linkbench.testing.common import silent
-from linkbench.testing.kit import Subject
 from linkbench.testing.tables import SCHEMA
 
 SIZES = (32, 64, 150, 224)
@@ -31,7 +31,7 @@ class Built(NamedTuple):
 def _build(architecture: Architecture, seed: int = 3) -> Built:
     refused = ""
     for size in SIZES:
-        with captured() as printed, material.chance(seed):
+        with captured() as printed, fixtures.chance(seed):
             try:
                 network = architecture.build(SCHEMA, size)
             except InputError as error:
@@ -56,7 +56,7 @@ def _once(subject: Subject) -> Built:
 def photos_become_logits(subject: Subject) -> None:
     """[n, 3, size, size] to finite [n, V], in evaluation and in training mode."""
     network, size, _ = _once(subject)
-    photos = material.photos(2, size)
+    photos = fixtures.photos(2, size)
     with captured():
         for training in (False, True):
             network.train(training)
@@ -84,7 +84,7 @@ def same_seed_same_weights(subject: Subject) -> None:
 def a_photo_is_alone(subject: Subject) -> None:
     """In evaluation mode the logits of a photo do not depend on its batch, up to rounding."""
     network, size, _ = _once(subject)
-    photos = material.photos(3, size)
+    photos = fixtures.photos(3, size)
     with evaluating(network), torch.no_grad(), captured():
         whole, singly = network(photos), torch.cat([network(photo[None]) for photo in photos])
     scale = max(1.0, float(whole.abs().max()))
@@ -95,7 +95,7 @@ def a_photo_is_alone(subject: Subject) -> None:
 def defenders_find_a_gradient(subject: Subject) -> None:
     """From every logit back to the pixels: finite, and not zero everywhere."""
     network, size, _ = _once(subject)
-    photos = material.photos(1, size).requires_grad_()
+    photos = fixtures.photos(1, size).requires_grad_()
     with evaluating(network), captured():
         logits = network(photos)
     weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
@@ -115,7 +115,7 @@ def weights_can_be_stored(subject: Subject) -> None:
     )
     other = _build(subject.plugin(), seed=4).network
     other.load_state_dict({name: value.clone() for name, value in state.items()})
-    photos = material.photos(2, size)
+    photos = fixtures.photos(2, size)
     with evaluating(network), evaluating(other), torch.no_grad(), captured():
         apart = float((network(photos) - other(photos)).abs().max())
     assert apart <= 1e-5 * max(1.0, apart), f"a network with the same weights gives other logits, by {apart:.3g}"

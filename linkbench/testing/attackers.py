@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from linkbench.api.base import Attacker
-from linkbench.execution.stdout import captured
-from linkbench.testing.common import silent
-from linkbench.testing.kit import Skip, Subject
-from linkbench.testing.tables import SCHEMA, genomes, probabilities, variants
 from linkbench.api.data import Array, Evidence, Genomes, most_likely
+from linkbench.execution.stdout import captured
+from linkbench.testing.check import Skip, Subject
+from linkbench.testing.common import silent
+from linkbench.testing.tables import SCHEMA, genomes, probabilities, variants
 
 PHOTOS, GENOMES, TAUGHT = 6, 9, 40
 SEES = {"variants", "probabilities", "truth"}

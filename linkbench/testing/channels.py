@@ -11,9 +11,9 @@ from linkbench.api.base import Channel
 from linkbench.execution.stdout import captured
 from linkbench.harness.checks import check_photos
 from linkbench.stages.protect import published
-from linkbench.testing import material
+from linkbench.testing import fixtures
+from linkbench.testing.check import Subject
 from linkbench.testing.common import silent
-from linkbench.testing.kit import Subject
 
 ROUNDING = 1e-5
 """Differences of float32 pixels that mean nothing."""
@@ -33,7 +33,7 @@ class Trial(NamedTuple):
 
 def _photos() -> Tensor:
     """Photos between the steps of 8 bits, as a defender makes them."""
-    whole = material.photos()
+    whole = fixtures.photos()
     noise = torch.rand(whole.shape, generator=torch.Generator().manual_seed(5)).sub(0.5).div(255)
     return (whole + noise).clamp(0, 1).contiguous(memory_format=torch.channels_last)
 
@@ -41,7 +41,7 @@ def _photos() -> Tensor:
 def _use(channel: Channel, others: int = 0) -> Trial:
     before = _photos()
     given = before.clone(memory_format=torch.preserve_format)
-    with captured() as printed, material.chance(others, others):
+    with captured() as printed, fixtures.chance(others, others):
         after = channel.publish(given)
     return Trial(before, given, after, printed.text)
 
@@ -74,7 +74,7 @@ def a_photo_is_alone(subject: Subject) -> None:
     one, channel = _published(subject).after, subject.plugin()
     with captured():
         singly = torch.cat([channel.publish(photo[None].clone()) for photo in _photos()])
-    differ = float((material.steps_of_8_bits(one) != material.steps_of_8_bits(singly)).float().mean())
+    differ = float((fixtures.steps_of_8_bits(one) != fixtures.steps_of_8_bits(singly)).float().mean())
     assert differ <= FEW, (
         f"{differ:.2%} of the pixels differ after 8 bits if photos come one by one, at most {FEW:.1%} may"
     )

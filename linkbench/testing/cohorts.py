@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from linkbench.api.base import CohortSource
-from linkbench.registry.registry import registry
-from linkbench.execution.stdout import captured
-from linkbench.testing.common import silent
-from linkbench.testing.kit import Subject
 from linkbench.api.data import TEST, TRAIN, VALIDATION, Array, Cohort, Genomes, Stream, check_cohort
+from linkbench.execution.stdout import captured
+from linkbench.registry.registry import registry
+from linkbench.testing.check import Subject
+from linkbench.testing.common import silent
 
 
 class Trial(NamedTuple):

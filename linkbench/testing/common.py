@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from linkbench.registry.registry import registry
-from linkbench.testing.kit import Check, Skip, Subject
+from linkbench.testing.check import Check, Skip, Subject
 
 HEAVY = (
     "torch", "torchvision", "tensorflow", "jax", "keras", "scipy", "pandas", "sklearn", "skimage", "cv2", "matplotlib",
@@ -31,7 +31,7 @@ class Refuse:
             raise Heavy(f"imports {name.partition('.')[0]}")
 
 sys.meta_path.insert(0, Refuse())
-from linkbench.plugins import registry
+from linkbench.registry.registry import registry
 found = {}
 for target in sys.argv[2:]:
     try:

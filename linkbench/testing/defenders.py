@@ -10,9 +10,9 @@ from torch import Tensor
 from linkbench.api.base import Defender
 from linkbench.execution.stdout import captured
 from linkbench.harness.checks import Guard, check_photos
-from linkbench.testing import material
+from linkbench.testing import fixtures
+from linkbench.testing.check import Skip, Subject
 from linkbench.testing.common import silent
-from linkbench.testing.kit import Skip, Subject
 
 ROUNDING = 1e-6
 """Differences of float32 pixels that mean nothing."""
@@ -38,14 +38,14 @@ class Trial(NamedTuple):
 
 def _use(defender: Defender, others: int = 0, *, singly: bool = False) -> Trial:
     """Let the defender learn and change all photos, at once or one by one, as the harness would."""
-    network, photos = material.predictor(), material.photos()
+    network, photos = fixtures.predictor(), fixtures.photos()
     guard = Guard(network, "it")
     with captured() as printed:
         learned = None
-        with material.chance(3, others):
+        with fixtures.chance(3, others):
             if type(defender).learn is not Defender.learn:
-                learned = defender.learn(material.material(defender, network, photos.clone()))
-        known = material.knowledge(defender, network, learned)
+                learned = defender.learn(fixtures.study_set(defender, network, photos.clone()))
+        known = fixtures.knowledge(defender, network, learned)
         inputs = {
             name: value.clone()
             for name in ("log_p", "reference", "labels")
@@ -56,7 +56,7 @@ def _use(defender: Defender, others: int = 0, *, singly: bool = False) -> Trial:
         touched = []
         for rows in parts:
             given = photos[rows].clone(memory_format=torch.preserve_format)
-            with material.chance(4 + rows[0], others):
+            with fixtures.chance(4 + rows[0], others):
                 out.append(defender.perturb(given, known if not singly else known.rows(torch.tensor(rows))))
             if not torch.equal(given, photos[rows]):
                 touched.append("photos")
@@ -100,7 +100,7 @@ def the_budget_is_kept(subject: Subject) -> None:
     epsilon, rms = getattr(plugin, "epsilon", None), getattr(plugin, "rms", None)
     if epsilon is None and rms is None:
         raise Skip("it has no parameter 'epsilon' or 'rms', so there is no budget to keep")
-    rounded = material.steps_of_8_bits(trial.after).to(trial.before) / 255
+    rounded = fixtures.steps_of_8_bits(trial.after).to(trial.before) / 255
     for name, after, slack in (("before", trial.after, ROUNDING), ("after", rounded, HALF_STEP + ROUNDING)):
         change = after - trial.before
         if epsilon is not None:
@@ -134,7 +134,7 @@ def same_seed_same_bytes(subject: Subject) -> None:
 def a_photo_is_alone(subject: Subject) -> None:
     """What becomes of a photo does not depend on its batch, up to rounding."""
     one, singly = _moved(subject).after, _use(subject.plugin(), singly=True).after
-    differ = float((material.steps_of_8_bits(one) != material.steps_of_8_bits(singly)).float().mean())
+    differ = float((fixtures.steps_of_8_bits(one) != fixtures.steps_of_8_bits(singly)).float().mean())
     assert differ <= FEW, (
         f"{differ:.2%} of the pixels differ after 8 bits if photos come one by one, at most {FEW:.1%} may"
     )

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from linkbench.execution.stdout import captured
-from linkbench.testing.common import silent
-from linkbench.testing.kit import Subject
 from linkbench.api.data import Genomes, check_genomes
+from linkbench.execution.stdout import captured
+from linkbench.testing.check import Subject
+from linkbench.testing.common import silent
 
 NORMAL = 0.05
 """What published tables, which are rounded and floored, may sum to beyond 1."""

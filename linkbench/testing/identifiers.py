@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from linkbench.api.gallery import Faces, Gallery
 from linkbench.api.base import Identifier
+from linkbench.api.data import Array
+from linkbench.api.gallery import Faces, Gallery
 from linkbench.api.training_data import Photos
 from linkbench.execution.stdout import captured
-from linkbench.testing import material
+from linkbench.testing import fixtures
+from linkbench.testing.check import Subject
 from linkbench.testing.common import silent
-from linkbench.testing.kit import Subject
-from linkbench.api.data import Array
 
 PEOPLE, EACH, NUMBERS = 4, 2, 12
 """People in the gallery, photos of each, and numbers of an embedding."""
@@ -36,14 +36,14 @@ class Trial(NamedTuple):
 
 
 def _network() -> nn.Module:
-    with material.chance(4):
-        return material.Smooth(3)
+    with fixtures.chance(4):
+        return fixtures.Smooth(3)
 
 
 def _faces(identifier: Identifier, who: Array, seed: int) -> Faces:
     """What the identifier sees of photos that show, each person the same, a pattern of their own and some noise."""
     noise = np.random.default_rng(seed)
-    patterns = material.photos(PEOPLE, material.SIZE, 3).numpy()[who]
+    patterns = fixtures.photos(PEOPLE, fixtures.SIZE, 3).numpy()[who]
     pixels = (255 * (patterns + 0.02 * noise.standard_normal(patterns.shape)).clip(0, 1)).round().astype(np.uint8)
     places = np.random.default_rng(8).standard_normal((PEOPLE, NUMBERS))[who]
     embeddings = places + 0.1 * noise.standard_normal(places.shape)
@@ -68,7 +68,7 @@ def _use(identifier: Identifier, others: int = 0) -> Trial:
         None if probes.embeddings is None else probes.embeddings[-1:],
         None if probes.photos is None else Photos(probes.photos.array[-1:]),
     )
-    with captured() as printed, material.chance(others, others):
+    with captured() as printed, fixtures.chance(others, others):
         learned = identifier.learn(gallery)
         scores, alone = identifier.score(probes, learned), identifier.score(last, learned)
     touched = [name for name, array in arrays.items() if not np.array_equal(array, copies[name])]

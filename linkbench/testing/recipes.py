@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.api.training_data import Classroom, Lesson, Photos
+from linkbench.api.schema import Schema
+from linkbench.api.training_data import Examples, Photos, Report, TrainingData
+from linkbench.execution.stdout import captured
 from linkbench.models.networks import PerPhenotype
 from linkbench.models.predictor import place
-from linkbench.api.training_data import Report
-from linkbench.execution.stdout import captured
-from linkbench.api.schema import Schema
-from linkbench.testing import material
+from linkbench.testing import fixtures
+from linkbench.testing.check import Skip, Subject
 from linkbench.testing.common import silent
-from linkbench.testing.kit import Skip, Subject
 from linkbench.testing.tables import PEOPLE, SCHEMA, probabilities, variants
 
 LEARNERS, HELD, SIZE = 16, 6, 32
@@ -34,9 +33,9 @@ class Trained(NamedTuple):
     touched: list[str]
 
 
-def _lesson(count: int, seed: int, schema: Schema) -> Lesson:
-    pixels = material.steps_of_8_bits(material.photos(count, SIZE, seed)).to(torch.uint8).contiguous().numpy()
-    return Lesson(
+def _lesson(count: int, seed: int, schema: Schema) -> Examples:
+    pixels = fixtures.steps_of_8_bits(fixtures.photos(count, SIZE, seed)).to(torch.uint8).contiguous().numpy()
+    return Examples(
         photos=Photos(pixels),
         labels=variants(count, seed, schema),
         log_p=np.log(probabilities(count, seed, schema)),
@@ -48,12 +47,12 @@ def _train(subject: Subject, others: int = 0) -> Trained:
     schema = PEOPLE if subject.cls.people else SCHEMA
 
     def fresh() -> nn.Module:
-        network = PerPhenotype(schema, material.Smooth)
+        network = PerPhenotype(schema, fixtures.Smooth)
         place(network, "cpu")
         return network
 
     training, held = _lesson(LEARNERS, 1, schema), _lesson(HELD, 2, schema)
-    classroom = Classroom(
+    data = TrainingData(
         schema=schema,
         training=training,
         validation=held,
@@ -63,16 +62,16 @@ def _train(subject: Subject, others: int = 0) -> Trained:
         untrained=fresh,
         started=True,
     )
-    with material.chance(6):
+    with fixtures.chance(6):
         network = fresh()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     inputs = [
         (what, array, array.copy())
-        for lesson in (training, held)
-        for what, array in (("photos", lesson.photos.array), ("labels", lesson.labels), ("genomes", lesson.log_p))
+        for examples in (training, held)
+        for what, array in (("photos", examples.photos.array), ("labels", examples.labels), ("genomes", examples.log_p))
     ]
-    with captured() as printed, material.chance(7, others):
-        report = subject.plugin().train(network, classroom)
+    with captured() as printed, fixtures.chance(7, others):
+        report = subject.plugin().train(network, data)
     touched = sorted({what for what, array, copy in inputs if not np.array_equal(array, copy)})
     return Trained(before, network, report, printed.text, touched)
 
@@ -116,14 +115,14 @@ def it_reports_its_curves(subject: Subject) -> None:
 
 
 def same_seed_same_weights(subject: Subject) -> None:
-    """Trained twice: randomness comes from the classroom's seed, or torch's generator, which the harness seeds."""
+    """Trained twice: randomness comes from the data's seed, or torch's generator, which the harness seeds."""
     one, two = _taught(subject).network.state_dict(), _train(subject, others=1).network.state_dict()
     differ = [name for name in one if not torch.equal(one[name], two[name])]
     assert not differ, f"weights {differ[0]!r} differ between two trainings with the same seed" if differ else ""
 
 
 def what_it_learns_from_stays_as_it_was(subject: Subject) -> None:
-    """Photos, labels and genomes of the classroom are not written to."""
+    """Photos, labels and genomes of the data are not written to."""
     touched = _taught(subject).touched
     assert not touched, f"it wrote to {', '.join(touched)}; work on a copy"
 

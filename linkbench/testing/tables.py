@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from linkbench.api.schema import Schema
 from linkbench.api.data import Array, Genomes, strings
+from linkbench.api.schema import Schema
 
 SCHEMA = Schema({"sex": ("female", "male"), "eye": ("blue", "intermediate", "brown")})
 """Two phenotypes: six combinations, so that attacks on the combination are quick. Names are those of the paper."""

@@ -48,7 +48,7 @@ def eyes(p: Params, h: Head, s: Surface, f: Frame, texture: Texture) -> None:
     # The eyeball: sclera darker towards the corners and under the lid; iris with limbal ring and pupil.
     gx, gy = x - p["gaze_x"] * sign, y - p["gaze_y"] - 0.004
     d = (gx * gx + gy * gy).sqrt()
-    radius, pupil = 0.0445, 0.0185
+    radius, head = 0.0445, 0.0185
     lid_shade = ramp(upper - y, 0.030, 0.0)
     white = rgb(x, 0.60, 0.54, 0.51)
     corner = bump((t.abs() - 1) / 0.55)
@@ -58,7 +58,7 @@ def eyes(p: Params, h: Head, s: Surface, f: Frame, texture: Texture) -> None:
     ring = 1 - 0.65 * ramp(d, 0.028, 0.043)
     iris = p["iris_colour"] * (fibre * light_side * ring)[:, None] * 0.9
     paint(eye, iris * (1 - 0.45 * lid_shade[:, None]), edge(radius - d, soft))
-    eye = eye * (1 - 0.96 * edge(pupil - d, soft))[:, None]
+    eye = eye * (1 - 0.96 * edge(head - d, soft))[:, None]
     paint(s.colour, eye, ball * h.cover)
 
     spot_x, spot_y = gx - 0.017 * (p["light_x"] + 0.1) * sign / 0.5, gy - 0.014

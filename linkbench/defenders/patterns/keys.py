@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from linkbench.errors import InputError, PluginError
 from linkbench.api.schema import Schema
+from linkbench.errors import InputError, PluginError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from linkbench.adapters.classifier_attack import WrappedAttack, made_when_asked
+from linkbench.adapters.classifier_attack import ClassifierAttack, made_when_asked
 from linkbench_art.library import LIBRARY, imported, quiet
 from linkbench_art.names import ATTACKS as SUMMARIES
 from linkbench_art.table import ATTACKS, SMALL
@@ -20,7 +20,7 @@ SOFTMAX = {"SimBA", "NewtonFool"}
 """Attacks that ask for probabilities instead of logits."""
 
 
-class ArtAttack(WrappedAttack):
+class ArtAttack(ClassifierAttack):
     """Base of all: wraps the predictors for ART, constructs its attack and lets it generate."""
 
     libraries: ClassVar[tuple[str, ...]] = (LIBRARY,)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.adapters.classifier_attack import seeded
+from linkbench.adapters.classifier_attack import library_seeds
 from linkbench.api.base import Channel
 from linkbench_art.library import LIBRARY, imported, quiet
 
@@ -87,7 +87,7 @@ class TotalVariation(_Preprocessed):
         )
         out = np.empty_like(photos)
         for row, photo in enumerate(photos):
-            with seeded(zlib.crc32(np.round(photo * 255).astype(np.uint8).tobytes()), torch.device("cpu")):
+            with library_seeds(zlib.crc32(np.round(photo * 255).astype(np.uint8).tobytes()), torch.device("cpu")):
                 changed, _ = smooth(photo.transpose(1, 2, 0)[None])
             out[row] = changed[0].transpose(2, 0, 1)
         return out

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.fields import Epsilon, Fraction01
 from linkbench.api.base import Recipe
+from linkbench.api.fields import Epsilon, Fraction01
 from linkbench_art.library import LIBRARY, imported, quiet
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Classroom, Report
+    from linkbench.api.training_data import Report, TrainingData
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -40,7 +40,7 @@ class AdversarialTrainer(Recipe):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"steps": 2, "epochs": 2, "batch": 8}
 
-    def train(self, network: nn.Module, classroom: Classroom) -> Report:
+    def train(self, network: nn.Module, data: TrainingData) -> Report:
         """Raises InputError where no training photo has all its labels."""
         import contextlib
         import io
@@ -48,31 +48,31 @@ class AdversarialTrainer(Recipe):
         import numpy as np
         import torch
 
-        from linkbench.api import seeds
         from linkbench.adapters.classifier import CombinationClassifier
-        from linkbench.adapters.classifier_attack import seeded
+        from linkbench.adapters.classifier_attack import library_seeds
+        from linkbench.api import seeds
+        from linkbench.api.data import MISSING
+        from linkbench.api.progress import advance
+        from linkbench.api.training_data import Report
         from linkbench.errors import InputError
         from linkbench.models.losses import Losses
         from linkbench.models.predictor import Predictor
-        from linkbench.api.training_data import Report
         from linkbench.models.training import examine
-        from linkbench.api.progress import advance
-        from linkbench.api.data import MISSING
 
-        lesson, device = classroom.training, torch.device(classroom.device)
-        index = np.flatnonzero((lesson.labels != MISSING).all(axis=1))
+        examples, device = data.training, torch.device(data.device)
+        index = np.flatnonzero((examples.labels != MISSING).all(axis=1))
         if not len(index):
             raise InputError(
                 "art/adversarial-trainer needs training photos with a label for every phenotype, there are none"
             )
-        classifier = CombinationClassifier(Predictor(network, classroom.schema), classroom.schema)
+        classifier = CombinationClassifier(Predictor(network, data.schema), data.schema)
         classifier.add_module("network", network)  # so that ART reaches it to change its mode
-        photos = lesson.photos.batch(index).numpy()
-        classes = classifier.combine(torch.from_numpy(lesson.labels[index]))
+        photos = examples.photos.batch(index).numpy()
+        classes = classifier.combine(torch.from_numpy(examples.labels[index]))
         wanted = torch.eye(classifier.classes)[classes].numpy()
-        losses = Losses(classroom.schema, lesson.labels, 1.0, classroom.device)
+        losses = Losses(data.schema, examples.labels, 1.0, data.device)
         report = Report()
-        with quiet(), seeded(seeds.derive(classroom.seed, "art"), device):
+        with quiet(), library_seeds(seeds.derive(data.seed, "art"), device):
             estimator = imported("art.estimators.classification").PyTorchClassifier(
                 classifier,
                 loss=torch.nn.CrossEntropyLoss(),
@@ -96,10 +96,10 @@ class AdversarialTrainer(Recipe):
             for epoch in range(self.epochs):
                 with contextlib.redirect_stderr(io.StringIO()):  # bars that nobody asked for
                     trainer.fit(photos, wanted, batch_size=self.batch, nb_epochs=1)
-                loss = sum(score.loss or 0.0 for score in examine(network, lesson, losses, classroom.device))
-                scores = examine(network, classroom.validation, losses, classroom.device)
+                loss = sum(score.loss or 0.0 for score in examine(network, examples, losses, data.device))
+                scores = examine(network, data.validation, losses, data.device)
                 advance(epoch + 1, self.epochs)
-                named = dict(zip(classroom.schema, (score._asdict() for score in scores), strict=True))
+                named = dict(zip(data.schema, (score._asdict() for score in scores), strict=True))
                 report.history.append({"phase": "art", "epoch": epoch, "loss": loss, "validation": named})
-        report.best = dict.fromkeys(classroom.schema, self.epochs - 1)
+        report.best = dict.fromkeys(data.schema, self.epochs - 1)
         return report

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from linkbench.adapters.classifier_attack import Alpha, NotNegative, Part, Positive, Queries, Spec, Steps
+from linkbench.adapters.classifier_attack import Alpha, AttackSpec, NotNegative, Part, Positive, Queries, Steps
 
 Fields = dict[str, tuple[Any, Any]]
 
@@ -52,12 +52,12 @@ SMALL: dict[str, Any] = {
 """Parameters with which an attack is tried."""
 
 
-def _loop(attack: str, fields: Fields, **more: Any) -> Spec:
-    return Spec(attack, fields, **{"rename": STEPS, "extra": QUIET, **more})
+def _loop(attack: str, fields: Fields, **more: Any) -> AttackSpec:
+    return AttackSpec(attack, fields, **{"rename": STEPS, "extra": QUIET, **more})
 
 
-ATTACKS: dict[str, Spec] = {
-    "fgsm": Spec("FastGradientMethod", extra={"norm": "inf"}),
+ATTACKS: dict[str, AttackSpec] = {
+    "fgsm": AttackSpec("FastGradientMethod", extra={"norm": "inf"}),
     "bim": _loop("BasicIterativeMethod", LOOP),
     "pgd": _loop(
         "ProjectedGradientDescent",
@@ -91,7 +91,7 @@ ATTACKS: dict[str, Spec] = {
         stops=True,
         budget="",
     ),
-    "square": Spec(
+    "square": AttackSpec(
         "SquareAttack",
         SQUARE,
         alone=True,
@@ -99,7 +99,7 @@ ATTACKS: dict[str, Spec] = {
         rename={"queries": "max_iter"},
         extra=INF,
     ),
-    "simba": Spec(
+    "simba": AttackSpec(
         "SimBA",
         {"steps": (Annotated[int, Field(ge=1, description="pixels that are tried")], 1000)},
         alone=True,
@@ -117,7 +117,7 @@ ATTACKS: dict[str, Spec] = {
         budget="",
         start=True,
     ),
-    "fgsm-l2": Spec(
+    "fgsm-l2": AttackSpec(
         "FastGradientMethod",
         norm="l2",
         extra={"norm": 2},
@@ -162,7 +162,7 @@ ATTACKS: dict[str, Spec] = {
         labelled=False,
         budget="",
     ),
-    "square-l2": Spec(
+    "square-l2": AttackSpec(
         "SquareAttack",
         SQUARE,
         norm="l2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from linkbench.adapters.classifier_attack import MissingLibraryError, WrappedAttack, made_when_asked
+from linkbench.adapters.classifier_attack import ClassifierAttack, MissingLibraryError, made_when_asked
 from linkbench.errors import PluginError
 from linkbench_torchattacks.names import ATTACKS as SUMMARIES
 from linkbench_torchattacks.table import ATTACKS, SMALL
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install --no-deps torchattacks==3.5.1"
 
 
-class Torchattack(WrappedAttack):
+class Torchattack(ClassifierAttack):
     """Base of all: constructs the attack of torchattacks and calls it."""
 
     libraries: ClassVar[tuple[str, ...]] = ("torchattacks",)

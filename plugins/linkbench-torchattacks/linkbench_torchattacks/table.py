@@ -8,6 +8,7 @@ from pydantic import Field
 
 from linkbench.adapters.classifier_attack import (
     Alpha,
+    AttackSpec,
     Count,
     NotNegative,
     Part,
@@ -15,7 +16,6 @@ from linkbench.adapters.classifier_attack import (
     Queries,
     RandomStart,
     Restarts,
-    Spec,
     Steps,
 )
 
@@ -79,41 +79,41 @@ SMALL: dict[str, Any] = {
 }
 """Parameters with which an attack is tried."""
 
-ATTACKS: dict[str, Spec] = {
-    "fgsm": Spec("FGSM"),
-    "bim": Spec("BIM", LOOP),
-    "rfgsm": Spec("RFGSM", LOOP, alone=True),
-    "pgd": Spec("PGD", {**LOOP, **START}, alone="random_start"),
-    "eotpgd": Spec(
+ATTACKS: dict[str, AttackSpec] = {
+    "fgsm": AttackSpec("FGSM"),
+    "bim": AttackSpec("BIM", LOOP),
+    "rfgsm": AttackSpec("RFGSM", LOOP, alone=True),
+    "pgd": AttackSpec("PGD", {**LOOP, **START}, alone="random_start"),
+    "eotpgd": AttackSpec(
         "EOTPGD",
         {**LOOP, "eot_iter": (Count, 2), **START},
         alone="random_start",
     ),
-    "ffgsm": Spec(
+    "ffgsm": AttackSpec(
         "FFGSM",
         {"alpha": (Annotated[Alpha, Field(description="length of the step; default 1.25 budgets")], None)},
         alone=True,
         step=1.25,
     ),
-    "tpgd": Spec("TPGD", LOOP, alone=True, labelled=False),
-    "mifgsm": Spec("MIFGSM", {**LOOP, "decay": DECAY}),
-    "nifgsm": Spec("NIFGSM", {**LOOP, "decay": DECAY}),
-    "sinifgsm": Spec(
+    "tpgd": AttackSpec("TPGD", LOOP, alone=True, labelled=False),
+    "mifgsm": AttackSpec("MIFGSM", {**LOOP, "decay": DECAY}),
+    "nifgsm": AttackSpec("NIFGSM", {**LOOP, "decay": DECAY}),
+    "sinifgsm": AttackSpec(
         "SINIFGSM",
         {**LOOP, "decay": DECAY, "m": (Annotated[int, Field(ge=1, description="copies, each half as bright")], 5)},
     ),
-    "vmifgsm": Spec(
+    "vmifgsm": AttackSpec(
         "VMIFGSM",
         {**LOOP, "decay": DECAY, **NEIGHBOURS},
         alone=True,
     ),
-    "vnifgsm": Spec(
+    "vnifgsm": AttackSpec(
         "VNIFGSM",
         {**LOOP, "decay": DECAY, **NEIGHBOURS},
         alone=True,
     ),
-    "difgsm": Spec("DIFGSM", {**LOOP, **DIVERSITY}, alone=True),
-    "tifgsm": Spec(
+    "difgsm": AttackSpec("DIFGSM", {**LOOP, **DIVERSITY}, alone=True),
+    "tifgsm": AttackSpec(
         "TIFGSM",
         {
             **LOOP,
@@ -123,45 +123,45 @@ ATTACKS: dict[str, Spec] = {
         },
         alone=True,
     ),
-    "upgd": Spec(
+    "upgd": AttackSpec(
         "UPGD",
         {**LOOP, "decay": DECAY, "loss": (Literal["ce", "dlr", "margin"], "ce"), "eot_iter": (Count, 1), **START},
         alone="random_start",
         positive=True,
     ),
-    "jitter": Spec(
+    "jitter": AttackSpec(
         "Jitter",
         {**LOOP, "scale": (Positive, 10.0), "std": (NotNegative, 0.1), **START},
         alone=True,
         positive=True,
     ),
-    "pgdrs": Spec(
+    "pgdrs": AttackSpec(
         "PGDRS",
         {**LOOP, **NOISE},
         alone=True,
         extra={"noise_type": "guassian"},
     ),
-    "pifgsm": Spec(
+    "pifgsm": AttackSpec(
         "PIFGSM",
         PIXELS,
         rename={"steps": "num_iter_set"},
         budget="max_epsilon",
     ),
-    "pifgsmpp": Spec(
+    "pifgsmpp": AttackSpec(
         "PIFGSMPP",
         {**PIXELS, "project_factor": (Positive, 0.8)},
         rename={"steps": "num_iter_set"},
         budget="max_epsilon",
         alone=True,
     ),
-    "apgd": Spec(
+    "apgd": AttackSpec(
         "APGD",
         {**APGD, "loss": LOSS},
         alone=True,
         stops=True,
         seeded=True,
     ),
-    "apgdt": Spec(
+    "apgdt": AttackSpec(
         "APGDT",
         {**APGD, "targets": TARGETS},
         alone=True,
@@ -169,7 +169,7 @@ ATTACKS: dict[str, Spec] = {
         seeded=True,
         classes=4,
     ),
-    "fab": Spec(
+    "fab": AttackSpec(
         "FAB",
         FAB,
         alone=True,
@@ -177,7 +177,7 @@ ATTACKS: dict[str, Spec] = {
         seeded=True,
         extra=TARGETED,
     ),
-    "square": Spec(
+    "square": AttackSpec(
         "Square",
         SQUARE,
         alone=True,
@@ -185,7 +185,7 @@ ATTACKS: dict[str, Spec] = {
         seeded=True,
         rename={"queries": "n_queries"},
     ),
-    "spsa": Spec(
+    "spsa": AttackSpec(
         "SPSA",
         {
             "steps": (Steps, 10),
@@ -196,7 +196,7 @@ ATTACKS: dict[str, Spec] = {
         alone=True,
         rename={"steps": "nb_iter", "alpha": "lr", "samples": "nb_sample"},
     ),
-    "autoattack": Spec(
+    "autoattack": AttackSpec(
         "AutoAttack",
         {"version": (Literal["standard", "plus", "rand"], "standard"), "targets": TARGETS},
         alone=True,
@@ -204,20 +204,20 @@ ATTACKS: dict[str, Spec] = {
         seeded=True,
         classes=4,
     ),
-    "pgd-l2": Spec(
+    "pgd-l2": AttackSpec(
         "PGDL2",
         {**LOOP, **START},
         norm="l2",
         alone="random_start",
     ),
-    "pgdrs-l2": Spec(
+    "pgdrs-l2": AttackSpec(
         "PGDRSL2",
         {**LOOP, **NOISE},
         norm="l2",
         alone=True,
         extra={"noise_type": "guassian"},
     ),
-    "apgd-l2": Spec(
+    "apgd-l2": AttackSpec(
         "APGD",
         {**APGD, "loss": LOSS},
         norm="l2",
@@ -226,7 +226,7 @@ ATTACKS: dict[str, Spec] = {
         seeded=True,
         extra=L2,
     ),
-    "fab-l2": Spec(
+    "fab-l2": AttackSpec(
         "FAB",
         FAB,
         norm="l2",
@@ -235,7 +235,7 @@ ATTACKS: dict[str, Spec] = {
         seeded=True,
         extra={**L2, **TARGETED},
     ),
-    "cw-l2": Spec(
+    "cw-l2": AttackSpec(
         "CW",
         {
             "c": (Annotated[float, Field(gt=0, description="weight of the margin against the distance")], 1.0),
@@ -249,7 +249,7 @@ ATTACKS: dict[str, Spec] = {
         positive=True,
         budget="",
     ),
-    "deepfool": Spec(
+    "deepfool": AttackSpec(
         "DeepFool",
         {"steps": (Steps, 50), "overshoot": (NotNegative, 0.02)},
         norm="l2",

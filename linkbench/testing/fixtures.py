@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.api.base import Defender
-from linkbench.api.knowledge import Knowledge, Material
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.schema import Schema
 from linkbench.models.networks import PerPhenotype
 from linkbench.models.predictor import Predictor
-from linkbench.api.schema import Schema
 from linkbench.testing.tables import SCHEMA, probabilities, variants
 
 PHOTOS, SIZE = 4, 24
@@ -72,10 +72,10 @@ def knowledge(defender: Defender, network: Predictor, learned: Any = None, count
     )
 
 
-def material(defender: Defender, network: Predictor, pixels: Tensor) -> Material:
+def study_set(defender: Defender, network: Predictor, pixels: Tensor) -> StudySet:
     """The same photos to study beforehand, as a poison has them."""
     seen = network if "predictor" in defender.needs else None
-    return Material(
+    return StudySet(
         schema=SCHEMA,
         pixels=lambda index: pixels[torch.from_numpy(np.asarray(index))].clone(),
         keys=np.arange(len(pixels)),

@@ -1,24 +1,12 @@
-"""Files for plugins that read the user's: a few photos and tables in the forms that the built-in sources know."""
+"""Small folders of photos in the forms that the cohorts here read, to try them on."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from linkbench.genomes import shipped
-from linkbench.testing.tables import SCHEMA, genomes
-
-
-def genome_table(folder: Path) -> Path:
-    """A CSV file of probabilities of a few genomes."""
-    table, path = genomes(6, 1), folder / "genomes.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["id", *SCHEMA.columns])
-        rows.writerows([id_.decode(), *np.exp(row).tolist()] for id_, row in zip(table.ids, table.log_p, strict=True))
-    return path
 
 
 def photo_folder(folder: Path) -> Path:

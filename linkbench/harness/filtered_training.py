@@ -1,0 +1,28 @@
+"""Training by a recipe, through the filters of countermeasures where there are some."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import nn
+
+from linkbench.api.base import Recipe
+from linkbench.api.countermeasure import Countermeasure
+from linkbench.api.training_data import Report, TrainingData
+from linkbench.models.filters import Filter, Filtered
+from linkbench.registry.spec import nested_plugin
+
+
+def train(recipe: Recipe, network: nn.Module, data: TrainingData) -> Report:
+    """Train the network in place by any recipe; behind its filter where the recipe is a countermeasure."""
+    if not isinstance(recipe, Countermeasure):
+        return recipe.train(network, data)
+    view = Filter(recipe, recipe.learn(data)).to(data.device)
+    untrained = data.untrained
+    room = dataclasses.replace(
+        recipe.room(data, view),
+        untrained=None if untrained is None else lambda: Filtered(view, untrained()),
+    )
+    report = train(nested_plugin(recipe.recipe, "recipe"), Filtered(view, network), room)
+    report.filters = (view, *report.filters)
+    return report

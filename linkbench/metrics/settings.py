@@ -1,0 +1,78 @@
+"""What is measured of every cell: the section `measure` of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def by_form(*forms: str) -> Discriminator:
+    """Which member of a union a value is meant for, by its form, so that a wrong one is reported once."""
+    names = {"<mapping>": (dict, BaseModel), "<list>": (list,), "<word>": (str,)}
+    return Discriminator(lambda value: next((form for form in forms if isinstance(value, names[form])), "<number>"))
+
+
+class SizeRange(Strict):
+    """Population sizes in steps: `{from: 10, to: all, step: 10}`, or growing by a factor."""
+
+    start: int = Field(alias="from", ge=1)
+    stop: Annotated[Annotated[int, Tag("<number>")] | Annotated[Literal["all"], Tag("<word>")], by_form("<word>")] = (
+        Field("all", alias="to")
+    )
+    step: int | None = Field(None, ge=1)
+    factor: float | None = Field(None, gt=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SizeRange:
+        if (self.step is None) == (self.factor is None):
+            raise ValueError("give exactly one of 'step' and 'factor'")
+        return self
+
+
+Size = Annotated[
+    Annotated[int, Field(ge=1), Tag("<number>")]
+    | Annotated[Literal["all"], Tag("<word>")]
+    | Annotated[SizeRange, Tag("<mapping>")],
+    by_form("<word>", "<mapping>"),
+]
+"""A population size, all genomes, or a range of sizes."""
+
+
+class Measure(Strict):
+    """What is measured of every cell."""
+
+    top_k: list[Annotated[int, Field(ge=1)]] = Field([1, 3, 5], min_length=1, description="k of success@k")
+    sizes: list[Size] = Field(
+        [10, 20, 50, 100, "all"], min_length=1, description="population sizes n of the success curve"
+    )
+    resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples behind every interval")
+    level: float = Field(0.95, gt=0.5, lt=1, description="coverage of the intervals")
+
+    def population_sizes(self, population: int) -> list[int]:
+        """All sizes asked for, ascending, without those above the population."""
+        out: set[int] = set()
+        for size in self.sizes:
+            if isinstance(size, SizeRange):
+                out.update(_range(size, population))
+            else:
+                out.add(population if size == "all" else size)
+        return sorted(size for size in out if size <= population)
+
+
+def _range(sizes: SizeRange, population: int) -> Iterator[int]:
+    stop = population if sizes.stop == "all" else min(sizes.stop, population)
+    if sizes.step is not None:
+        yield from range(sizes.start, stop + 1, sizes.step)
+    else:
+        size = float(sizes.start)
+        while round(size) <= stop:
+            yield round(size)
+            size *= sizes.factor or 2.0
+    if sizes.stop == "all":
+        yield population

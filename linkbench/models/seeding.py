@@ -1,0 +1,17 @@
+"""Torch's global random numbers, from a seed and only for a while."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+
+@contextlib.contextmanager
+def seeded(device: str, seed: int) -> Iterator[None]:
+    """Torch's global generators start from a seed inside, and are as before outside."""
+    index = torch.device(device).index or 0
+    with torch.random.fork_rng(devices=[index] if device.startswith("cuda") else []):
+        torch.manual_seed(seed)
+        yield

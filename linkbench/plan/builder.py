@@ -1,0 +1,162 @@
+"""Steps, cells and plans, and what the planners of all tasks share: models, protection, publication."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from linkbench.api.data import TEST, TRAIN
+from linkbench.registry.registry import registry
+from linkbench.registry.spec import Spec
+from linkbench.scenario.file import Model, Scenario
+from linkbench.store.store import digest_of
+
+
+class Step(NamedTuple):
+    """One stage with everything that decides its result: plugins, settings, inputs and seed.
+
+    `run` names the pure function as "module:function", so that a step can be carried out anywhere.
+    """
+
+    stage: str
+    run: str
+    specs: dict[str, Spec]
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    seed: int
+    on_device: bool = False
+
+    @property
+    def id(self) -> str:
+        """Equal steps of a plan have equal ids; cells share them."""
+        return digest_of([self.stage, self.run, self.specs, self.settings, self.inputs, self.seed])[:16]
+
+
+class Cell(NamedTuple):
+    """One point of the grid: where it stands, and the steps behind it by stage."""
+
+    id: str
+    cohort: str
+    genomes: str
+    model: str
+    poison: str
+    defender: str
+    epsilon: float | None
+    channel: str
+    attacker: str
+    seed: int
+    steps: dict[str, str]
+
+    def coordinates(self) -> dict[str, Any]:
+        """The cell's place in the grid, as columns of the results."""
+        return {name: getattr(self, name) for name in COORDINATES}
+
+
+COORDINATES = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker", "seed")
+
+
+MEASURED = ("cohort", "predict", "quality", "poison_quality", "rule", "curves")
+"""Steps behind a cell that its numbers come from, besides its ranks."""
+
+
+class Plan(NamedTuple):
+    """All steps, each after its inputs, and all cells."""
+
+    steps: dict[str, Step]
+    cells: list[Cell]
+
+
+class Builder:
+    """Collects the steps and cells of a scenario."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.steps: dict[str, Step] = {}
+        self.cells: list[Cell] = []
+
+    def add(
+        self,
+        stage: str,
+        run: str,
+        seed: int,
+        *,
+        specs: Mapping[str, Spec] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        on_device: bool = False,
+    ) -> str:
+        step = Step(stage, run, dict(specs or {}), dict(settings or {}), dict(inputs or {}), seed, on_device)
+        self.steps.setdefault(step.id, step)
+        return step.id
+
+    def train(self, model: Model, base: dict[str, str], seed: int, other_seed: bool = False) -> str:
+        """The training of a model, and of the model that it starts from; `other_seed` differs in its seed alone."""
+        inputs: dict[str, str] = {name: base[name] for name in ("cohort", "genomes", "poisoned") if name in base}
+        if model.start is not None:
+            start = next(other for other in self.scenario.models if other.name == model.start)
+            inputs["start"] = self.train(start, base, seed, other_seed)
+        specs = {"architecture": model.architecture, "recipe": model.recipe}
+        settings = {"other_seed": True} if other_seed else {}
+        run = "linkbench.stages.train:train"
+        return self.add("train", run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
+
+    def publish(
+        self, protect: str, channel: Spec, base: dict[str, str], seed: int, imaginary: bool, **more: int
+    ) -> tuple[str, str]:
+        """Protected photos as posting leaves them, and the measurement of what was changed in them.
+
+        Examples are kept of imaginary people only.
+        """
+        specs, inputs = {"channel": channel}, {"protect": protect}
+        posted = self.add("publish", "linkbench.stages.protect:publish", seed, specs=specs, inputs=inputs)
+        quality = self.add(
+            "quality", "linkbench.stages.protect:quality", seed,
+            specs=specs, settings={**more, **({"examples": True} if imaginary else {})},
+            inputs={**inputs, "publish": posted, "cohort": base["cohort"]},
+        )  # fmt: skip
+        return posted, quality
+
+    def poison(
+        self, poison: Spec, channel: Spec, model: Model, base: dict[str, str], seed: int, imaginary: bool
+    ) -> dict[str, str]:
+        """The photos that the attacker trains on, poisoned, posted and measured; nothing where there is no poison.
+
+        A poison that sees a white box sees the attacker's model as it would be without poison.
+        """
+        if poison.name == "none":
+            return {}
+        changed = self.protect(poison, channel, model, base, seed, split=TRAIN)
+        posted, quality = self.publish(changed, channel, base, seed, imaginary, split=TRAIN)
+        out = {"poison": changed, "poisoned": posted, "poison_quality": quality}
+        if poison.plugin().proves():
+            specs, inputs = {"defender": poison, "channel": channel}, {"cohort": base["cohort"]}
+            run = "linkbench.stages.theorem_check:rule"
+            out["rule"] = self.add("rule", run, seed, specs=specs, inputs=inputs, on_device=True)
+        return out
+
+    def protect(
+        self, defender: Spec, channel: Spec, model: Model, base: dict[str, str], seed: int, split: int = TEST
+    ) -> str:
+        """The photos of one split, changed by a defender that sees the models its knowledge names."""
+        inputs: dict[str, str] = {name: base[name] for name in ("cohort", "genomes") if name in base}
+        if "predictor" in registry().load("defender", defender.name).needs:
+            names = defender.params["knowledge"]
+            for index, name in enumerate([names] if isinstance(names, str) else names):
+                inputs[f"model{index}"] = self.seen_model(name, model, base, seed)
+        specs = {"defender": defender}
+        if defender.params.get("through"):
+            specs["channel"] = channel
+        stage, settings = "poison" if split == TRAIN else "protect", {} if split == TEST else {"split": split}
+        run = "linkbench.stages.protect:protect"
+        return self.add(stage, run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
+
+    def seen_model(self, name: str, model: Model, base: dict[str, str], seed: int) -> str:
+        if name in ("white-box", "other-seed"):
+            return self.train(model, base, seed, other_seed=name == "other-seed")
+        return self.train(next(other for other in self.scenario.models if other.name == name), base, seed)
+
+    def place(self, coordinates: dict[str, Any], steps: dict[str, str]) -> Cell:
+        """The cell at a place of the grid, with the steps behind it."""
+        cell = Cell(id=digest_of(coordinates)[:10], steps=steps, **coordinates)
+        self.cells.append(cell)
+        return cell

@@ -1,0 +1,17 @@
+"""From a scenario to a plan: the stages behind every cell of its grid, each stage once. Knows no disk."""
+
+from __future__ import annotations
+
+from linkbench.plan import identification, linkage
+from linkbench.plan.builder import Builder, Plan
+from linkbench.scenario.file import Scenario
+
+TASKS = {"linkage": linkage.add_cells, "identification": identification.add_cells}
+"""Who plans the cells of each task."""
+
+
+def make_plan(scenario: Scenario) -> Plan:
+    """The stages and cells of a scenario."""
+    builder = Builder(scenario)
+    TASKS[scenario.task](builder)
+    return Plan(builder.steps, builder.cells)
