@@ -102,7 +102,7 @@ def _scenario(entry: Entry) -> Iterator[str]:
     labels = {name: {spec["label"]: spec for spec in scenario[name]} for name in ("poisons", "channels", "attackers")}
     budgets = {(spec["label"], spec["params"].get("epsilon")) for spec in scenario["defenders"]}
     models = {model["name"] for model in scenario["models"]}
-    named = {(plugin.kind, plugin.spec) for plugin in entry.plugins}
+    named = {(plugin.kind, plugin.use) for plugin in entry.plugins}
     for spec in [*scenario["defenders"], *(spec for specs in labels.values() for spec in specs.values())]:
         if (spec["kind"], spec["name"]) not in named:
             yield f"no code is recorded for {spec['kind']} {spec['name']!r}"
