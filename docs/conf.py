@@ -15,6 +15,7 @@ NAVIGATION = {
     "Use": [
         "docs/get-started",
         "docs/scenario",
+        "docs/genotypes",
         "docs/identification",
         "docs/reference",
         "docs/cli",

@@ -2,7 +2,8 @@
 
     python tools/build_genome_data.py SOURCE [--repository .]
 
-SOURCE holds the folders `thousand-genomes` and `paper-release` (see linkbench/genomes/data/SOURCES.md). The output
+SOURCE holds the folders `thousand-genomes`, `paper-release` and `assembly-chains`: GRCh37ToNCBI36.chain and
+GRCh37ToGRCh38.chain of Ensembl (see linkbench/genomes/data/SOURCES.md). The output
 is plain CSV with a fixed order and fixed line ends: the same sources give the same bytes. No photo and no SNP row of
 the paper's release is copied.
 """
@@ -103,6 +104,39 @@ def build_people(source: Path, data: Path, snps: list[dict[str, str]]) -> None:
     write(data / "thousand_genomes.csv", ["id", "population", "super_population", "sex", "dosages"], rows)
 
 
+def lift(chains: Path, chrom: str, position: int) -> str:
+    """The position in the other assembly of a chain file, from the best chain; on the same chromosome and strand."""
+    best, found, start, other = -1, "", 0, 0
+    for line in chains.read_text(encoding="ascii").splitlines():
+        parts = line.split()
+        if line.startswith("chain"):
+            score, there = int(parts[1]), parts[7]
+            fits = parts[2] == chrom
+            start, other = int(parts[5]), int(parts[10])
+            if fits and there == chrom:
+                assert parts[9] == "+" or not start <= position - 1 < int(parts[6])
+        elif parts and fits and there == chrom:
+            length = int(parts[0])
+            if start <= position - 1 < start + length and score > best:
+                best, found = score, str(other + position - start)
+            if len(parts) == 3:
+                start, other = start + length + int(parts[1]), other + length + int(parts[2])
+    assert found, f"{chains.name}: {chrom}:{position} has no counterpart"
+    return found
+
+
+def build_positions(source: Path, chains: Path, data: Path) -> None:
+    """Where the 41 SNPs stand in three assemblies, with both alleles on the forward strand and the counted one."""
+    rows = []
+    for snp in read(source / "snps_frequencies.csv"):
+        # The web tool counts C on the reverse strand of rs6119471, forward G; its export had a wrong name for it.
+        counted = "G" if snp["rsid"] == UNUSED else snp["counted"]
+        here = snp["pos_b37"]
+        there = [lift(chains / f"GRCh37To{name}.chain", snp["chrom"], int(here)) for name in ("NCBI36", "GRCh38")]
+        rows.append([snp["rsid"], snp["chrom"], there[0], here, there[1], snp["ref"], snp["alt"], counted])
+    write(data / "snp_positions.csv", ["rsid", "chrom", "b36", "b37", "b38", "ref", "alt", "counted"], rows)
+
+
 def build_paper(source: Path, data: Path) -> None:
     """The paper's tables, numbers as published, columns in the order of linkbench.api.schema.PAPER."""
     for setting, name in (("realistic", "real"), ("ideal", "ideal")):
@@ -137,6 +171,7 @@ def main() -> None:
     data = arguments.repository / "linkbench" / "genomes" / "data"
     snps = build_model(arguments.source / "thousand-genomes", data)
     build_people(arguments.source / "thousand-genomes", data, snps)
+    build_positions(arguments.source / "thousand-genomes", arguments.source / "assembly-chains", data)
     build_paper(arguments.source / "paper-release", data)
     fixture = arguments.repository / "tests" / "data" / "webtool_first100.csv"
     build_fixture(arguments.source / "thousand-genomes", fixture, snps)

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": ("linkbench.cli.check", "Check that plugins do what linkbench expects of their kind."),
     "plugin": ("linkbench.cli.plugin", "Start a plugin package of your own."),
     "genomes": ("linkbench.cli.genomes", "Work with genome tables."),
+    "genotype": ("linkbench.cli.genotype", "Read a genotype file: what it tells of eye, hair and skin."),
     "weights": ("linkbench.cli.weights", "Import network weights into safetensors."),
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),

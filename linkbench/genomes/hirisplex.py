@@ -82,8 +82,8 @@ def hardy_weinberg(frequency: Array) -> Array:
     return np.stack([(1 - frequency) ** 2, 1 - frequency**2])
 
 
-def _completions(snps: Array) -> tuple[Array, Array]:
-    """Dosages [Q, k] to try for k missing SNPs, and their weights [Q]; see `probabilities`."""
+def completions(snps: Array) -> tuple[Array, Array]:
+    """Dosages [Q, k] to try for k missing SNPs (numbers in the model), and their weights [Q]; see `probabilities`."""
     edges = hardy_weinberg(model().frequency["ALL"][snps])
     if 3 ** len(snps) <= _COMPLETIONS:
         dosages = np.indices((3,) * len(snps)).reshape(len(snps), 3 ** len(snps)).T
@@ -120,7 +120,7 @@ def _same_missing(dosages: Array, missing: Array) -> Array:
         columns = slice(span.start - number, span.stop - number - 1)  # each earlier group has one reference class
         weights = published.coefficients[:, columns]
         absent = np.flatnonzero(missing & weights.any(axis=1))
-        out[span] = _softmax_mean(linear[columns], *_completions(absent), weights[absent])
+        out[span] = _softmax_mean(linear[columns], *completions(absent), weights[absent])
     return out
 
 

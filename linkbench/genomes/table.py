@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,8 +16,10 @@ from linkbench.api.base import GenomeSource
 from linkbench.api.data import Array, Genomes, check_genomes, strings
 from linkbench.api.fields import InputPath
 from linkbench.api.schema import SCHEMAS, Schema
+from linkbench.errors import InputError
 from linkbench.genomes import hirisplex
-from linkbench.genomes.table_files import fault, nearest, open_rows
+from linkbench.genomes.genotype_files.formats import recognise
+from linkbench.genomes.table_files import Rows, fault, nearest, open_rows
 
 _DOSAGES = {"0": 0.0, "1": 1.0, "2": 2.0, "0.0": 0.0, "1.0": 1.0, "2.0": 2.0, "": np.nan, "NA": np.nan}
 
@@ -70,15 +73,14 @@ class GenomeTable(GenomeSource):
 
     def phenotypes(self) -> Schema:
         """The schema, from the header alone. Raises InputError."""
-        with open_rows(self.path) as table:
-            return self._layout(table.names).schema
+        with self._open() as (_, layout):
+            return layout.schema
 
     def build(self, seed: int) -> Genomes:
         """[M, V] in the order of the file. Raises InputError that names file, line and column."""
         seen: dict[str, int] = {}
         parts: list[Array] = []
-        with open_rows(self.path) as table:
-            layout = self._layout(table.names)
+        with self._open() as (table, layout):
             while rows := list(islice(table.rows, hirisplex.BLOCK)):
                 for line, cells in rows:
                     self._new_id(seen, line, layout.identifier, cells)
@@ -87,6 +89,20 @@ class GenomeTable(GenomeSource):
             raise fault(self.path, "there are no genomes below the header. Add one row per genome")
         genomes = Genomes(layout.schema, strings(list(seen)), np.concatenate(parts))
         return check_genomes(genomes, str(self.path))
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Rows, _Layout]]:
+        """The table and its layout. Raises InputError, also for a genotype file, and says how to read it."""
+        try:
+            with open_rows(self.path) as table:
+                yield table, self._layout(table.names)
+        except InputError:
+            if (form := recognise(self.path)) is None:
+                raise
+            what = f"this is a genotype file ({form}), not a table of genomes. Read it with genomes: {{use: "
+            raise fault(
+                self.path, f"{what}genotype-files, path: ...}}; 'linkbench genotype read' shows what it holds"
+            ) from None
 
     def _new_id(self, seen: dict[str, int], line: int, column: int, cells: list[str]) -> None:
         name = cells[column].strip()
