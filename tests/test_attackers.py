@@ -19,6 +19,7 @@ from linkbench.attackers.bayes import normalised
 from linkbench.attackers.calibrated import Calibrated
 from linkbench.attackers.predicted import GroundTruth, Known, Predicted
 from linkbench.attackers.soft import Soft
+from linkbench.errors import PluginError
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.registry.registry import registry
@@ -338,3 +339,43 @@ def test_a_match_uses_that_genomes_are_taken() -> None:
     scores[1, 1] += 1.0
     assert scores.argmax(axis=1).tolist() == [0, 0]
     assert Assignment().compete(scores).argmax(axis=1).tolist() == [0, 1]
+
+
+class _Fickle(Attacker):
+    """The first answer favours nobody, the second everybody else's rivals: whoever trusts it links all photos."""
+
+    def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Any:
+        CALLS.append(len(genomes))
+        return np.full((len(evidence), len(genomes)), 1.0 if len(CALLS) == 1 else 0.0)
+
+
+class _Imaginary(Attacker):
+    def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Any:
+        return np.full((len(evidence), len(genomes)), 1j)
+
+
+class _Disguised(Attacker):
+    def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Any:
+        return np.zeros((len(evidence), len(genomes))).view(np.matrix)
+
+
+CALLS: list[int] = []
+
+
+@pytest.mark.parametrize(
+    ("cls", "why"),
+    [
+        (_Fickle, "scored one photo and genome 1 and, asked again, 0; a score may depend on nothing but"),
+        (_Imaginary, "must return real numbers as scores, it returned complex128"),
+        (_Disguised, "it returned matrix"),
+    ],
+)
+def test_scores_that_are_no_scores_are_refused(cls: type[Attacker], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    CALLS.clear()
+    genomes = some_genomes(12)
+    people = some_people(6, genomes)
+    spec = parse_spec("attacker", "predicted", ())[0][0]._replace(label="hostile")
+    monkeypatch.setattr(type(spec), "plugin", lambda self: cls())
+    inputs = {"genomes": genomes.artefact(), "cohort": people.artefact(), "predict": published(people)}
+    with pytest.raises(PluginError, match=why):
+        rank(Task(inputs, {"attacker": spec}, {}, 0, "cpu"))

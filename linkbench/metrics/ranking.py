@@ -26,6 +26,10 @@ BLOCK = 1 << 20
 """Scores computed at a time, over all rows of a block."""
 
 
+class UnsteadyScoresError(ValueError):
+    """The same photo and genome had two scores, so there is no rank: the attacker answers by something else."""
+
+
 class Scores(NamedTuple):
     """Scores of R different rows of evidence against C different genomes, computed when asked for.
 
@@ -51,6 +55,20 @@ class Scores(NamedTuple):
         for start in range(0, self.columns, step):
             stop = min(start + step, self.columns)
             yield slice(start, stop), self.block(start, stop)
+
+    def confirmed(self, truth: Array) -> Iterator[tuple[slice, Array]]:
+        """The blocks, whose true pairs must score as in float64 [N] `truth`; raises UnsteadyScoresError otherwise."""
+        order = np.argsort(self.column, kind="stable")
+        columns = self.column[order]
+        for span, table in self.blocks():
+            photos = order[slice(*np.searchsorted(columns, [span.start, span.stop]))]
+            found = table[self.row[photos], self.column[photos] - span.start]
+            wrong = np.flatnonzero(np.abs(found - truth[photos]) > TIE)
+            if len(wrong):
+                raise UnsteadyScoresError(
+                    f"scored one photo and genome {truth[photos[wrong[0]]]:.6g} and, asked again, {found[wrong[0]]:.6g}"
+                )
+            yield span, table
 
     def of_truth(self) -> Array:
         """float64 [N], the score of each photo with its true genome."""
@@ -130,7 +148,8 @@ def _edges(thresholds: Array) -> tuple[Array, Array, Array]:
 def count_ranks(scores: Scores) -> Ranks:
     """How many other genomes score better than, or the same as, the true genome of each photo.
 
-    Time is that of computing the scores and one look-up each; memory is a block of scores and the photos.
+    Time is that of computing the scores and one look-up each; memory is a block of scores and the photos. Raises
+    UnsteadyScoresError where the scores are not the same when they are asked for again.
     """
     truth = scores.of_truth()
     if len(np.unique(scores.row)) == len(truth):  # every photo has a row of its own: compare directly
@@ -139,7 +158,7 @@ def count_ranks(scores: Scores) -> Ranks:
     placed = [_edges(truth[index]) if len(index) else None for index in photos]
     cells = [None if place is None else _Cells(place[0]) for place in placed]
     counts = [None if place is None else np.zeros(len(place[0]) + 1) for place in placed]
-    for span, block in scores.blocks():
+    for span, block in scores.confirmed(truth):
         weight = None if scores.weight is None else scores.weight[span]
         for row, cell in enumerate(cells):
             if cell is not None:
@@ -161,7 +180,7 @@ def _count_single(scores: Scores, truth: Array) -> Ranks:
     low, high = (threshold - TIE)[:, None], (threshold + TIE)[:, None]
     above = np.zeros(scores.rows)
     at_least = np.zeros(scores.rows)
-    for span, block in scores.blocks():
+    for span, block in scores.confirmed(truth):
         if scores.weight is None:
             above += np.count_nonzero(block > high, axis=1)
             at_least += np.count_nonzero(block >= low, axis=1)
@@ -264,7 +283,7 @@ def roc_by_score(scores: Scores) -> Roc:
     cell = _Cells(edges)
     photos = np.bincount(scores.row, minlength=scores.rows).astype(np.float64)
     per_row = np.zeros((scores.rows, len(edges) + 1))
-    for span, block in scores.blocks():
+    for span, block in scores.confirmed(truth):
         weight = None if scores.weight is None else scores.weight[span]
         for row in np.flatnonzero(photos):
             per_row[row] += cell(block[row], weight)

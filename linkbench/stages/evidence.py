@@ -105,9 +105,11 @@ def ranked_scores(attacker: Attacker, genomes: Genomes, target: Target, *, group
 def check_scores(scores: Any, shape: tuple[int, int], attacker: Attacker) -> Array:
     """Refuse what is no table of scores. Raises PluginError."""
     who = f"attacker class {type(attacker).__name__}"
-    if not isinstance(scores, np.ndarray) or scores.shape != shape:
-        found = scores.shape if isinstance(scores, np.ndarray) else type(scores).__name__
+    if type(scores) is not np.ndarray or scores.shape != shape:  # a subclass may answer differently each time
+        found = scores.shape if type(scores) is np.ndarray else type(scores).__name__
         raise PluginError(f"{who} must return scores of shape {shape}, it returned {found}")
+    if scores.dtype.kind not in "fiu":
+        raise PluginError(f"{who} must return real numbers as scores, it returned {scores.dtype}")
     # one sum is quicker than a look at every score, and as NaN or infinite as any of them
     with np.errstate(all="ignore"):
         total = float(scores.sum(dtype=np.float64))

@@ -20,7 +20,7 @@ from linkbench.api.data import (
     check_genomes,
     most_likely,
 )
-from linkbench.errors import InputError
+from linkbench.errors import InputError, PluginError
 from linkbench.metrics import ranking
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
@@ -95,8 +95,14 @@ def rank(task: Task) -> Artefact:
         parts = np.full(len(target.photo), 0.5)
         roc = ranking.Roc(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5, parts)
     else:
-        ranks = ranking.count_ranks(scores)
-        roc = ranking.roc_by_score(scores)
+        try:
+            ranks = ranking.count_ranks(scores)
+            roc = ranking.roc_by_score(scores)
+        except ranking.UnsteadyScoresError as error:
+            label = task.specs["attacker"].label
+            raise PluginError(
+                f"attacker {label} {error}; a score may depend on nothing but its photo and genome"
+            ) from None
     return Artefact(
         {
             "photo": target.photo,
