@@ -18,7 +18,7 @@ from typing import Any
 from linkbench import cli
 from linkbench.registry.registry import registry
 
-EARLY = ("plan", "report.page", "report.terminal", "results", "stages.link", "stages.metrics", "cli.run")
+EARLY = ("plan.make", "report.page", "report.terminal", "results.folder", "stages.link", "metrics.rows", "cli.run")
 
 TOUCHING = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.api.knowledge import Knowledge
+from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.api.schema import PAPER, Schema
 
 
@@ -69,4 +70,21 @@ def knowledge(count: int, network: nn.Module | None = None, schema: Schema = PAP
         log_p=random_log_p(count, seed, schema),
         reference=random_log_p(60, seed + 1, schema),
         labels=labels,
+    )
+
+
+def study_set(
+    photos: Tensor, network: nn.Module, identity: list[int], schema: Schema = PAPER, seed: int = 5
+) -> StudySet:
+    """Photos of these people to study beforehand."""
+    return StudySet(
+        schema=schema,
+        pixels=lambda index: photos[torch.from_numpy(np.asarray(index))],
+        keys=np.arange(len(photos)),
+        labels=None,
+        identity=np.asarray(identity),
+        size=int(photos.shape[-1]),
+        device="cpu",
+        seed=seed,
+        predictor=network,
     )

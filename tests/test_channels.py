@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,11 @@ from pydantic import ValidationError
 
 from linkbench.api.base import Channel
 from linkbench.channels.chain import Chain
-from linkbench.channels.dct import CHROMINANCE, LUMINANCE, soft_jpeg, soft_round, steps
+from linkbench.channels.dct import CHROMINANCE, LUMINANCE, round_softly, soft_jpeg, soft_round, steps
 from linkbench.channels.float import Float
+from linkbench.channels.gaussian import convolved, gaussian
 from linkbench.channels.jpeg import Jpeg
+from linkbench.channels.platform import Platform
 from linkbench.channels.png import Png
 from linkbench.channels.resize import Resize
 from linkbench.registry.spec import Spec, nested_specs, parse_spec
@@ -47,6 +50,9 @@ CHANNELS: dict[str, Channel] = {
     "resize-bicubic": Resize(size=20, filter="bicubic"),
     "resize-none": Resize(size=500),
     "chain": chain({"use": "resize", "factor": 0.5}, {"use": "jpeg", "quality": 80}),
+    "platform": Platform(),
+    "platform-small": Platform(longest=20, quality=60, sharpen=1.0, radius=0.8),
+    "platform-signal": Platform(preset="signal"),
 }
 
 
@@ -175,6 +181,53 @@ def test_resize_gradient_is_the_true_one() -> None:
     assert torch.autograd.gradcheck(channel._resampled, (photos,), fast_mode=True)
     (expected,) = torch.autograd.grad((channel._resampled(photos) * weights).sum(), photos)
     assert torch.equal(gradient, expected)
+
+
+def test_platform_is_shrinking_sharpening_and_a_file() -> None:
+    photos = smooth(2, 32, 24)
+    small = torch.nn.functional.interpolate(photos, (16, 12), mode="bilinear", antialias=True)
+    sharp = []
+    for photo in small.permute(0, 2, 3, 1).double().numpy():
+        blur = scipy.ndimage.gaussian_filter(photo, (0.7, 0.7, 0), mode="nearest", truncate=3 / 0.7)
+        sharp.append(np.clip(photo + 0.8 * (photo - blur), 0, 1))
+    posted = Jpeg(quality=70).publish(torch.from_numpy(np.stack(sharp)).permute(0, 3, 1, 2).float())
+    expected = torch.nn.functional.interpolate(posted, (32, 24), mode="bilinear", antialias=True)
+    out = Platform(longest=16, quality=70, sharpen=0.8, radius=0.7).publish(photos)
+    assert ((out - expected).abs() * 255).max() <= 0.5 + 1e-3
+    assert torch.equal(Platform(longest=500, quality=70, sharpen=0).publish(photos), Jpeg(quality=70).publish(photos))
+    detail = (Platform(sharpen=1.5, quality=100).publish(photos) - 0.5).square().mean()
+    assert detail > (Platform(sharpen=0, quality=100).publish(photos) - 0.5).square().mean()
+
+
+def test_platform_presets_can_be_changed() -> None:
+    wiki = Platform(preset="mediawiki")
+    assert (wiki.longest, wiki.quality, wiki.sharpen, wiki.radius) == (1280, 80, 0.54, 0.4)
+    assert Platform(preset="mediawiki", quality=50) == wiki.model_copy(update={"quality": 50})
+    specs, _ = parse_spec("channel", {"use": "platform", "preset": "signal", "longest": 100}, ())
+    assert specs[0].plugin() == Platform(preset="signal", longest=100)
+    # ImageMagick's sharpening of sigma 0.4: the kernel -g with 2 * sum(g) in its middle, over its sum
+    g = np.outer(*[gaussian(0.4, 2).numpy()] * 2)
+    kernel = -g
+    kernel[2, 2] = 2 * g.sum()
+    image = smooth(1, 9, 9, dtype=torch.float64)[0, 0].numpy()
+    theirs = scipy.ndimage.correlate(image, kernel / kernel.sum(), mode="nearest")
+    blur = scipy.ndimage.correlate(image, g, mode="nearest")
+    np.testing.assert_allclose(theirs, image + 0.54 * (image - blur), atol=2e-3)
+
+
+def test_gaussian_is_that_of_scipy() -> None:
+    images = smooth(2, 13, 9, dtype=torch.float64)
+    for edges, mode in (("replicate", "nearest"), ("constant", "constant")):
+        ours = convolved(images, gaussian(1.3, 4), edges)  # type: ignore[arg-type]
+        theirs = scipy.ndimage.gaussian_filter(images.numpy(), (0, 0, 1.3, 1.3), mode=mode, truncate=4 / 1.3)
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-12)
+
+
+def test_jpeg_of_a_quality_for_each_photo() -> None:
+    photos, qualities = smooth(3, 24, 40, dtype=torch.float64), [30, 75, 95]
+    together = soft_jpeg(photos, qualities, round_softly)
+    for photo, quality, out in zip(photos, qualities, together, strict=True):
+        torch.testing.assert_close(out[None], soft_jpeg(photo[None], quality, torch.round), rtol=0, atol=1e-12)
 
 
 def test_chain_is_composition() -> None:

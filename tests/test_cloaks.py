@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from linkbench.api.base import Defender
 from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.api.schema import PAPER
-from linkbench.defenders.blur import smoothed
+from linkbench.channels.gaussian import convolved, gaussian
 from linkbench.defenders.cloak import find_targets, joined
 from linkbench.defenders.fawkes import Fawkes
 from linkbench.defenders.lowkey import LowKey
@@ -136,7 +136,7 @@ def test_lowkey_moves_features_away_also_in_the_blurred_photo_and_in_each_networ
     defender, noise = LowKey(steps=12), LowKey(steps=1, step_size=0.0)
     clean = FEATURES(PHOTOS)
     pushed, shaken = (cloak.perturb(PHOTOS, told(cloak)) for cloak in (defender, noise))
-    for view in (lambda photos: photos, lambda photos: smoothed(photos, 7, 3.0)):
+    for view in (lambda photos: photos, lambda photos: convolved(photos, gaussian(3.0, 3))):
         for origin, far, near in zip(clean, FEATURES(view(pushed)), FEATURES(view(shaken)), strict=True):
             assert float((far - origin).norm(dim=1).mean()) > 1.1 * float((near - origin).norm(dim=1).mean())
     full = LowKey().perturb(PHOTOS[:1], told(defender, count=1))

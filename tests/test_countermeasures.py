@@ -20,6 +20,8 @@ from linkbench.api.training_data import Examples, Photos, Seen, TrainingData
 from linkbench.channels.jpeg import Jpeg
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.errors import PluginError, WeightsError
+from linkbench.harness.defend import defend
+from linkbench.harness.filtered_training import train as train_by
 from linkbench.models.features import deep_features
 from linkbench.models.filters import Filter, Filtered, bare, look_through, pack, unpack
 from linkbench.models.predictor import Predictor, load_predictor, parts_of, predict
@@ -171,7 +173,7 @@ def test_a_network_behind_the_projection_learns_faces_again() -> None:
         ("projected", OrthogonalProjection(recipe={"use": "standard", **plan})),
     ):
         net = network()
-        report = recipe.train(net, room)
+        report = train_by(recipe, net, room)
         looking = look_through(report.filters, net).eval()
         with torch.no_grad():
             logits = looking(room.validation.photos.batch(np.arange(len(room.validation))))
@@ -200,7 +202,7 @@ def test_a_white_box_defender_sees_through() -> None:
     torch.testing.assert_close(gradient[:, 0] / 0.299, gradient[:, 1] / 0.587, atol=1e-5, rtol=1e-3)
     room = data(8, 4)
     given = room.training.photos.batch(np.arange(8))
-    attacked = room.defend(JointPGD(epsilon=0.1, steps=2), given, np.arange(8), Filtered(front, net), "test")
+    attacked = defend(room, JointPGD(epsilon=0.1, steps=2), given, np.arange(8), Filtered(front, net), "test")
     assert float((attacked - given).abs().max()) == pytest.approx(0.1, abs=1e-5)
     features = deep_features(looking)
     coloured = random_photos(2, 32)
@@ -260,7 +262,7 @@ def test_training_sees_filtered_photos_only(monkeypatch: pytest.MonkeyPatch) -> 
     net = network()
     seen: list[Tensor] = []
     net.networks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))  # type: ignore[index]
-    Grayscale(recipe={**QUICK, "epochs": 1}).train(net, room)
+    train_by(Grayscale(recipe={**QUICK, "epochs": 1}), net, room)
     assert seen
     assert all(torch.allclose(batch[:, 0], batch[:, 2]) for batch in seen)
 

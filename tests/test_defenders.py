@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from standins import knowledge, predictor, random_photos
+from standins import knowledge, predictor, random_photos, study_set
 from torch import Tensor
 
 from linkbench.api.base import Defender
 from linkbench.api.schema import PAPER
 from linkbench.defenders.blur import Blur
+from linkbench.defenders.decoy_pgd import DecoyPGD
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.noise import Noise
 from linkbench.defenders.none import Nothing
@@ -37,12 +39,30 @@ EVERY: dict[str, Defender] = {
     "joint-pgd through": JointPGD(epsilon=0.02, steps=4, through=True),
     "single-pgd": SinglePGD(phenotype="hair", epsilon=0.02, steps=4),
     "single-pgd adam": SinglePGD(phenotype="sex", epsilon=0.02, steps=4, optimiser="adam", random_start=True),
+    "decoy-pgd": DecoyPGD(epsilon=0.02, steps=4),
+    "decoy-pgd variants": DecoyPGD(epsilon=0.02, steps=4, objective="variants", keep=("sex",)),
+    "decoy-pgd constant": DecoyPGD(epsilon=0.02, steps=4, objective="constant", tolerance=0.01),
+    "joint-pgd transfer": JointPGD(
+        epsilon=0.02, steps=4, momentum=1, diversity=0.7, translation=5, scales=3, neighbours=2, restarts=2
+    ),
+    "single-pgd qualities": SinglePGD(phenotype="hair", epsilon=0.02, steps=3, qualities=(60, 95)),
+    "decoy-pgd over": DecoyPGD(epsilon=0.02, steps=3, over=["png", {"use": "resize", "factor": 0.5}], tolerance=0.01),
     "blur": Blur(sigma=1.5),
     "pixelate": Pixelate(block=5),
 }
 NETWORK = predictor()
 PHOTOS = random_photos(COUNT)
-KNOWN = knowledge(COUNT, NETWORK)
+DECOYS = study_set(random_photos(24, seed=3), NETWORK, [100 + row // 2 for row in range(24)])
+KNOWN = replace(knowledge(COUNT, NETWORK), identity=tuple(range(COUNT)), learned=DecoyPGD().learn(DECOYS))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Networks this small are slower on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def run(defender: Defender, batch: int = COUNT) -> Tensor:

@@ -432,8 +432,9 @@ def test_the_square_kept_of_a_photo_can_be_lowered(tmp_path: Path) -> None:
 
 def test_cohorts_without_a_way_of_their_own_get_genomes() -> None:
     from linkbench.cohorts.rendered import Rendered
+    from linkbench.stages.identify import people_of
 
-    cohort = Rendered(count=6, per_identity=2, size=32).people(4)
+    cohort = people_of(Rendered(count=6, per_identity=2, size=32), 4)
     assert cohort.identity.tolist() == [0, 0, 1, 1, 2, 2]
     assert isinstance(cohort, Cohort)
     assert not isinstance(cohort, Genomes)

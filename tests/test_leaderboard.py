@@ -62,7 +62,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], None], *, sealed: bool
 def test_an_entry_says_what_was_run(board: Path) -> None:
     entry = entries.read(board)
     assert len(entry.cells) == 4 * 2 * 2  # the random attacker looks at no photo
-    played = {plugin.spec for plugin in entry.plugins}
+    played = {plugin.use for plugin in entry.plugins}
     assert played >= {"rendered", "thousand-genomes", "noise", "pixelate", "assignment", "small-cnn", "standard", "png"}
     assert entry.protocol_digest == entry.protocol.digest()
     assert set(entry.protocol.opponents.attackers) == {"predicted", "assignment"}

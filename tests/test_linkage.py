@@ -1,4 +1,4 @@
-"""Ranks, success curves, ROC and intervals against brute force, textbook formulas, simulation and exact fractions."""
+"""Ranks, success curves and ROC against brute force, textbook formulas, simulation and exact fractions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
 from linkbench.metrics import ranking
-from linkbench.metrics.ranking import Ranks, Scores, bootstrap, count_ranks, expected_success, reciprocal_rank
+from linkbench.metrics.ranking import Ranks, Scores, count_ranks, expected_success, reciprocal_rank
 
 JITTER = 4e-10
 """Below ranking.TIE: scores that differ by so little are the same."""
@@ -231,56 +231,6 @@ def test_roc_by_score_equals_brute_force(case: Case, block: int) -> None:
     for threshold, false, true in zip(sorted(set(own), reverse=True), roc.false[1:], roc.true[1:], strict=False):
         assert false == pytest.approx((wrong & (dense >= threshold - ranking.TIE)).sum() / pairs)
         assert true == pytest.approx((own >= threshold).mean())
-
-
-def test_two_photos_of_a_person_are_never_separated() -> None:
-    """A person's photos cancel exactly, so every resample of people has mean 0; a resample of photos has not."""
-    person = np.repeat(np.arange(40), 2)
-    values = np.tile([5.0, -5.0], 40)[:, None]
-    assert bootstrap(values, person).tolist() == [[0.0], [0.0]]
-    low, high = bootstrap(values, np.arange(80))[:, 0]
-    assert low < -0.5
-    assert high > 0.5
-
-
-def test_people_with_more_photos_weigh_more() -> None:
-    """The mean is over photos: one person with 3 photos of value 1, one with a single photo of value 0."""
-    values, identity = np.array([[1.0], [1.0], [1.0], [0.0]]), np.array([7, 7, 7, 9])
-    low, high = bootstrap(values, identity, resamples=400)[:, 0]
-    assert (low, high) == (0.0, 1.0)
-    assert bootstrap(values, np.full(4, 3)).tolist() == [[0.75], [0.75]]
-
-
-def test_differences_use_the_same_resamples() -> None:
-    random = np.random.default_rng(2)
-    before, identity = random.random((60, 4)), random.integers(0, 30, 60)
-    whole = bootstrap(before, identity, seed=5)
-    np.testing.assert_allclose(bootstrap(before + 0.25, identity, seed=5), whole + 0.25, atol=1e-12)
-    np.testing.assert_allclose(bootstrap(before[:, :1], identity, seed=5), whole[:, :1], atol=1e-12)
-    assert np.ptp(bootstrap((before + 0.25) - before, identity, seed=5)) < 1e-12
-    assert not np.allclose(bootstrap(before, identity, seed=6), whole)
-
-
-def test_weights_of_nothing_leave_photos_out() -> None:
-    random = np.random.default_rng(3)
-    values, identity = random.random((40, 1)), np.arange(40)
-    weights = (np.arange(40) < 39).astype(float)[:, None]
-    spoiled = values.copy()
-    spoiled[39] = 1e9
-    np.testing.assert_array_equal(
-        *(bootstrap(table * weights, identity, weights=weights) for table in (values, spoiled))
-    )
-
-
-def test_intervals_cover_about_as_often_as_they_say() -> None:
-    random = np.random.default_rng(4)
-    covered = 0
-    for trial in range(200):
-        person = np.repeat(np.arange(50), 2)
-        values = random.standard_normal(50)[person] + 0.3 * random.standard_normal(100)
-        low, high = bootstrap(values[:, None], person, resamples=200, level=0.9, seed=trial)[:, 0]
-        covered += low <= 0 <= high
-    assert 0.83 <= covered / 200 <= 0.95  # photos as units would cover 77%
 
 
 ISSUE = {

@@ -8,8 +8,8 @@ from coloured import TOY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkbench.api.data import MISSING, Array
-from linkbench.metrics.rows import Row, calibration_rows
+from linkbench.api.data import MISSING, Array, Artefact
+from linkbench.metrics.rows import Row, calibration_rows, linkage_rows, prediction_rows
 from linkbench.metrics.settings import Measure
 
 SETTINGS = Measure(resamples=200)
@@ -62,3 +62,34 @@ def test_predictions_without_doubt_have_no_calibration() -> None:
     _, labels = drawn(5, 0)
     hard = np.concatenate([np.eye(len(TOY[phenotype]))[labels[:, at]] for at, phenotype in enumerate(TOY)], axis=1)
     assert rows(hard, labels) == {}
+
+
+def linked(better: list[int], tied: list[int], population: int) -> dict[tuple[str, int | None, int | None], Row]:
+    ranks = {"identity": np.arange(len(better)), "better": np.array(better), "tied": np.array(tied)}
+    rank = Artefact({**ranks, "auc_parts": np.full(len(better), 0.5)}, {"population": population})
+    found = linkage_rows(rank, Measure(top_k=[1, 5], sizes=[5, 10, "all"], resamples=1000), 0)
+    return {(row["metric"], row["k"], row["n"]): row for row in found}
+
+
+def test_everybody_found_is_not_certain_and_guessing_is() -> None:
+    found = linked([0] * 102, [0] * 102, 50)
+    every = found["success", 1, 50]
+    assert (every["value"], every["ci_high"]) == (1.0, 1.0)
+    assert 0.97 < every["ci_low"] < 0.98
+    certain = found["success", 5, 5]
+    assert (certain["value"], certain["ci_low"], certain["ci_high"]) == pytest.approx((1.0,) * 3), (
+        "all five are claimed"
+    )
+    lots = linked([0] * 40, [49] * 40, 50)["success", 1, 10]
+    assert (lots["value"], lots["ci_low"], lots["ci_high"]) == pytest.approx((0.1, 0.1, 0.1)), "drawn by lot"
+
+
+def test_all_right_is_not_certain_in_rare_classes_either() -> None:
+    labels = np.zeros((60, len(TOY)), dtype=np.int64)
+    labels[:3] = 1
+    found = {row["metric"]: row for row in prediction_rows(labels, labels, np.arange(60), TOY, SETTINGS, 0)}
+    for phenotype in TOY:
+        accuracy, balanced = (found[f"{name}:{phenotype}"] for name in ("accuracy", "balanced_accuracy"))
+        assert (balanced["value"], balanced["ci_high"]) == (1.0, 1.0)
+        assert accuracy["ci_low"] > 0.93
+        assert balanced["ci_low"] < accuracy["ci_low"] - 0.05, "three photos of a class tell little"

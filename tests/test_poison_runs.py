@@ -34,7 +34,7 @@ def write(home: Path, poisons: str) -> Path:
 
 def test_what_a_poison_changed_is_measured(home: Path, run_cli: Callable[..., Any]) -> None:
     weak = "{use: shortcut, name: weak, epsilon: 0.001}"
-    done = run_cli("run", write(home, f"none, {TWO}, {weak}, {{spec: convolution, rate: 0.5}}"), "--out", "out")
+    done = run_cli("run", write(home, f"none, {TWO}, {weak}, {{use: convolution, rate: 0.5}}"), "--out", "out")
     assert done.status == 0
     results = read(home / "out")
     largest = {row.poison: row for row in results.rows if row.metric == "poison_linf_max"}

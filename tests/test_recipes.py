@@ -16,6 +16,8 @@ from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.api.training_data import TrainingData
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.errors import InputError, PluginError
+from linkbench.harness import defend as harness
+from linkbench.harness.defend import defend, learn
 from linkbench.models.seeding import seeded
 from linkbench.models.small_cnn import SmallCNN
 from linkbench.models.training import Schedule, fit
@@ -77,7 +79,7 @@ def accuracy(net: nn.Module, room: TrainingData, defender: Defender | None = Non
     index = np.arange(len(room.validation))
     photos = room.validation.photos.batch(index)
     if defender is not None:
-        photos = room.defend(defender, photos, index, net, "test", examples=room.validation)
+        photos = defend(room, defender, photos, index, net, "test", examples=room.validation)
     net.eval()
     with torch.no_grad():
         logits = net(photos)
@@ -108,15 +110,15 @@ def test_adversarial_rules_over_the_defender() -> None:
     room = dataclasses.replace(data(20, 4), started=True)
     recipe = Adversarial(defender={"use": "push"}, epsilon=0.03, passes=2, copies=3, mix=0.25, batch=10)
     seen: list[Tensor] = []
-    original = TrainingData.defend
+    original = harness.defend
 
-    def watched(self: TrainingData, defender: Defender, photos: Tensor, *rest: Any, **named: Any) -> Tensor:
-        out = original(self, defender, photos, *rest, **named)
+    def watched(data: TrainingData, defender: Defender, photos: Tensor, *rest: Any, **named: Any) -> Tensor:
+        out = original(data, defender, photos, *rest, **named)
         seen.append((out - photos).abs().amax())
         return out
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainingData, "defend", watched)
+        patch.setattr(harness, "defend", watched)
         recipe.train(network(), room)
     assert len(Push.told) == 12
     plugin, knowledge = Push.told[0]
@@ -201,12 +203,12 @@ def test_defenders_may_learn_and_not_everybody_uses_them() -> None:
     room = data(20, 4)
     net, index = network(), np.arange(20)
     photos = room.training.photos.batch(index)
-    learned = room.learn(Study(), net, "test")
-    out = room.defend(Study(rate=0.5), photos, index, net, "test", learned=learned)
+    learned = learn(room, Study(), net, "test")
+    out = defend(room, Study(rate=0.5), photos, index, net, "test", learned=learned)
     same = (out == photos).flatten(1).all(1)
     assert int(same.sum()) == 10
     torch.testing.assert_close(out[~same], photos.mean(0).expand(10, -1, -1, -1))
-    assert room.learn(Invert(), net, "test") is None
+    assert learn(room, Invert(), net, "test") is None
 
 
 def test_a_defender_that_breaks_is_named() -> None:
@@ -216,7 +218,7 @@ def test_a_defender_that_breaks_is_named() -> None:
 
     room = data(8, 4)
     with pytest.raises(PluginError, match="not finite"):
-        room.defend(Broken(), room.training.photos.batch(np.arange(8)), np.arange(8), network(), "test")
+        defend(room, Broken(), room.training.photos.batch(np.arange(8)), np.arange(8), network(), "test")
 
 
 def test_gradients_are_not_masked() -> None:

@@ -59,16 +59,20 @@ def names_phenotypes(part: Any) -> bool:
     return any(map(names_phenotypes, get_args(part)))
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """A list, as files give it, as the tuple that a plugin wants."""
     return tuple(value) if isinstance(value, list) else value
 
 
-PhenotypeNames = Annotated[tuple[PhenotypeName, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+PhenotypeNames = Annotated[tuple[PhenotypeName, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 """Several phenotypes; in a scenario a list. A list of lists spans a grid."""
+
+MaybePhenotypes = Annotated[tuple[PhenotypeName, ...], BeforeValidator(as_tuple)]
+"""The same, or none."""
 
 ModelNames = Annotated[
     str | tuple[str, ...],
-    BeforeValidator(_as_tuple),
+    BeforeValidator(as_tuple),
     Field(description="white-box, other-seed, a model of the scenario, or several of them"),
 ]
 """Whose predictor a defender sees. In a scenario a list spans a grid, a list of lists gives ensembles."""
@@ -109,7 +113,8 @@ def nested(kind: str, default: Any = ..., description: str | None = None) -> Any
 DefenderSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("defender"))]
 RecipeSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("recipe"))]
 RecipeSpecs = Annotated[list[RecipeSpec], Field(min_length=1)]
-ChannelSpecs = Annotated[list[Annotated[dict[str, Any], BeforeValidator(_NestedSpec("channel"))]], Field(min_length=1)]
+MaybeChannels = list[Annotated[dict[str, Any], BeforeValidator(_NestedSpec("channel"))]]
+ChannelSpecs = Annotated[MaybeChannels, Field(min_length=1)]
 
 
 def _no_nul(path: Path) -> Path:

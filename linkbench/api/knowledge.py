@@ -48,7 +48,7 @@ class Knowledge:
     frozen (ensembles: the mean of the log-probabilities); log_p: float [n, V], log P(variant | true genome) of each
     photo; reference: float [R, V], genomes of a reference population; labels: int64 [n, P], true variants (-1 unknown);
     channel: the publication channel with a gradient, or None; keys: one number per photo, for its random numbers;
-    learned: what the defender's own `learn` gave.
+    identity: who is in each photo, () where nobody says; learned: what the defender's own `learn` gave.
     """
 
     schema: Schema
@@ -60,6 +60,7 @@ class Knowledge:
     labels: Tensor | None = None
     channel: Callable[[Tensor], Tensor] | None = None
     learned: Any = None
+    identity: tuple[int, ...] = ()
 
     def uniform(self, purpose: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """float [n, *shape] in [-1, 1): random numbers of each photo, the same whatever batch it is in.
@@ -78,6 +79,7 @@ class Knowledge:
         return replace(
             self,
             keys=tuple(self.keys[row] for row in chosen),
+            identity=tuple(self.identity[row] for row in chosen) if self.identity else (),
             log_p=None if self.log_p is None else self.log_p[index],
             labels=None if self.labels is None else self.labels[index],
         )

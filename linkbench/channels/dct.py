@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
+
+from linkbench.api.rounding import with_gradient_of
 
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -40,6 +42,14 @@ def steps(table: tuple[tuple[int, ...], ...], quality: int) -> Tensor:
     return ((torch.tensor(table) * scale + 50) // 100).clamp(1, 255)
 
 
+def _tables(table: tuple[tuple[int, ...], ...], quality: int | Sequence[int]) -> Tensor:
+    """The steps of one quality, [8, 8], or of one per photo, [n, 1, 1, 1, 8, 8]."""
+    if isinstance(quality, int):
+        return steps(table, quality)
+    each = {value: steps(table, value) for value in set(quality)}
+    return torch.stack([each[value] for value in quality])[:, None, None, None]
+
+
 @cache
 def _basis() -> Tensor:
     """The orthonormal DCT-II, float64 [frequency, place]."""
@@ -54,8 +64,16 @@ def soft_round(x: Tensor) -> Tensor:
     return near + (x - near) ** 3
 
 
+def round_softly(x: Tensor) -> Tensor:
+    """x rounded, with the gradient of `soft_round`: what a file holds, and where it would move."""
+    return with_gradient_of(soft_round(x), x.round())
+
+
 def _quantised(plane: Tensor, table: Tensor, rounding: Rounding) -> Tensor:
-    """Planes [n, c, h, w] (multiples of 8, centred on 0) through blocks of 8x8, quantisation and back."""
+    """Planes [n, c, h, w] (multiples of 8, centred on 0) through blocks of 8x8, quantisation and back.
+
+    table: the steps, [8, 8] for all photos or [n, 1, 1, 1, 8, 8] for each.
+    """
     n, c, h, w = plane.shape
     basis = _basis().to(plane)
     blocks = plane.reshape(n, c, h // 8, 8, w // 8, 8).transpose(3, 4)
@@ -73,14 +91,15 @@ def _doubled(plane: Tensor, axis: int) -> Tensor:
     return pair.flatten(axis, axis + 1)
 
 
-def soft_jpeg(photos: Tensor, quality: int, rounding: Rounding = soft_round) -> Tensor:
+def soft_jpeg(photos: Tensor, quality: int | Sequence[int], rounding: Rounding = soft_round) -> Tensor:
     """Photos float [n, 3, h, w] in [0, 1] after a 4:2:0 JPEG file, with `rounding` of the DCT's coefficients.
 
-    With torch.round within about one grey level of libjpeg, which computes in integers.
+    quality: of all files, or of each. With torch.round within about one grey level of libjpeg, which computes in
+    integers.
     """
     height, width = photos.shape[-2:]
     matrix = torch.tensor(TO_YCC, dtype=photos.dtype, device=photos.device)
-    light, dark = (steps(table, quality).to(photos) for table in (LUMINANCE, CHROMINANCE))
+    light, dark = (_tables(table, quality).to(photos) for table in (LUMINANCE, CHROMINANCE))
     padded = pad(photos * 255 - 128, (0, -width % 16, 0, -height % 16), mode="replicate")
     ycc = torch.einsum("cd,ndhw->nchw", matrix, padded)
     brightness = _quantised(ycc[:, :1], light, rounding)

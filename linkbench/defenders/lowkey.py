@@ -47,7 +47,7 @@ class LowKey(Defender):
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         import torch
 
-        from linkbench.defenders.blur import smoothed
+        from linkbench.channels.gaussian import convolved, gaussian
         from linkbench.metrics.image_quality import dssim
         from linkbench.models.features import deep_features, need_predictor
 
@@ -55,8 +55,10 @@ class LowKey(Defender):
         if self.epsilon == 0 or not len(photos):
             return photos.clone()
 
+        kernel = gaussian(self.blur_sigma, self.blur_width // 2)
+
         def blurred(image: Tensor) -> Tensor:
-            return smoothed(image, self.blur_width, self.blur_sigma)
+            return convolved(image, kernel)
 
         with torch.no_grad():
             clean = features(photos)

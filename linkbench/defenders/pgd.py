@@ -7,7 +7,6 @@ Madry et al. 2018; with Adam as in Venkatesaramani et al. 2021.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -16,9 +15,10 @@ from torch import Tensor
 
 from linkbench.api.knowledge import Knowledge
 from linkbench.defenders.objectives import Objective
+from linkbench.defenders.sight import Predictor, Sight
+from linkbench.defenders.transfer import Slope, Transfer
 from linkbench.errors import PluginError
 
-Predictor = Callable[[Tensor], Tensor]
 Optimiser = Literal["sign", "adam"]
 
 FULL_STEP = 2.5
@@ -59,7 +59,8 @@ class Ascent(NamedTuple):
 
     epsilon: radius in [0, 1] pixel units; step_size: largest move of a pixel in one step, None for
     FULL_STEP * epsilon / steps; random_start: begin at a random point of the ball, not at the photo; restarts: how many
-    tries, all but the first from a random point; the best by the objective is kept.
+    tries, all but the first from a random point; the best by the objective is kept; transfer: remedies that carry the
+    change over to unseen networks.
     """
 
     epsilon: float
@@ -68,6 +69,7 @@ class Ascent(NamedTuple):
     optimiser: Optimiser = "sign"
     random_start: bool = False
     restarts: int = 1
+    transfer: Transfer = Transfer()
 
     @property
     def step(self) -> float:
@@ -103,11 +105,11 @@ class _Sign:
         pass
 
 
-def ascend(photos: Tensor, predictor: Predictor, objective: Objective, how: Ascent, knowledge: Knowledge) -> Tensor:
+def ascend(photos: Tensor, sight: Sight, objective: Objective, how: Ascent, knowledge: Knowledge) -> Tensor:
     """Photos float [n, 3, h, w] moved to where the objective is large; at most `how.epsilon` away and in [0, 1].
 
-    A photo stops as soon as `objective.met` says so of it. The input is left as it is. Where the gradient of a photo
-    is zero everywhere the photo stays what it was.
+    A photo stops as soon as `objective.met` says so of it; tries are compared by their mean over the fixed ways to see
+    a photo. The input is left as it is. Where the gradient of a photo is zero everywhere the photo stays what it was.
     """
     # indexing gives planes one after the other, whatever the order before; convolutions want pixels side by side
     photos = photos.detach().contiguous(memory_format=torch.channels_last)
@@ -117,7 +119,7 @@ def ascend(photos: Tensor, predictor: Predictor, objective: Objective, how: Asce
     if photos.device.type == "cpu" and len(photos) > piece:
         parts = torch.split(torch.arange(len(photos)), piece)
         return torch.cat(
-            [ascend(photos[part], predictor, objective.rows(part), how, knowledge.rows(part)) for part in parts]
+            [ascend(photos[part], sight, objective.rows(part), how, knowledge.rows(part)) for part in parts]
         )
     best = photos.clone()
     value = torch.full((len(photos),), -torch.inf, dtype=torch.float64, device=photos.device)
@@ -130,11 +132,11 @@ def ascend(photos: Tensor, predictor: Predictor, objective: Objective, how: Asce
         noise = None
         if how.random_start or attempt:
             noise = told.uniform(f"start {attempt}", tuple(photos.shape[1:]), photos)
-        points, met = _climb(start, noise, predictor, goal, how)
+        points, met = _climb(start, noise, sight, goal, how, told, attempt)
         if last == 0:
             return points
         with torch.no_grad():
-            reached = goal.at(1.0).value(predictor(points)).double()
+            reached = torch.stack([goal.at(1.0).value(look(points)).double() for look in sight.every()]).mean(0)
         better = met | (reached > value[alive])
         best[alive[better]] = points[better]
         value[alive[better]] = reached[better]
@@ -145,7 +147,13 @@ def ascend(photos: Tensor, predictor: Predictor, objective: Objective, how: Asce
 
 
 def _climb(
-    photos: Tensor, noise: Tensor | None, predictor: Predictor, objective: Objective, how: Ascent
+    photos: Tensor,
+    noise: Tensor | None,
+    sight: Sight,
+    objective: Objective,
+    how: Ascent,
+    told: Knowledge,
+    attempt: int,
 ) -> tuple[Tensor, Tensor]:
     """One try from the photo, or from a random point of its ball: where it led, and bool [n], which photos stopped."""
     low, high = (photos - how.epsilon).clamp_(min=0), (photos + how.epsilon).clamp_(max=1)
@@ -155,18 +163,14 @@ def _climb(
     done = torch.zeros(len(photos), dtype=torch.bool, device=photos.device)
     out, place = point, None
     rule = _Sign() if how.optimiser == "sign" else _Adam(point)
-    step = how.step
+    slope, step = Slope(sight, how.transfer, how.epsilon), how.step
     for time in range(how.steps):
         goal = objective.at(time / max(how.steps - 1, 1))
-        with torch.enable_grad():
-            point.requires_grad_(True)
-            log_probs = predictor(point)
-            if not log_probs.requires_grad:  # something on the way, such as a channel, lets no gradient through
-                point.requires_grad_(False)
-                break
-            (gradient,) = torch.autograd.grad(goal.value(log_probs).sum(), point)
-        point.requires_grad_(False)
-        met = goal.met(log_probs.detach())
+        found = slope(point, goal, told, f"{attempt} {time}")
+        if found is None:
+            break
+        direction, log_probs = found
+        met = slope.met(point, goal, log_probs)
         if met is not None and bool(met.any()):
             if place is None:
                 place = torch.arange(len(photos), device=photos.device)
@@ -174,12 +178,13 @@ def _climb(
             out[place[met]] = point[met]
             done[place[met]] = True
             (keep,) = torch.nonzero(~met, as_tuple=True)
-            place, objective = place[keep], objective.rows(keep)
-            point, gradient, low, high = point[keep], gradient[keep], low[keep], high[keep]
+            place, objective, told = place[keep], objective.rows(keep), told.rows(keep)
+            point, direction, low, high = point[keep], direction[keep], low[keep], high[keep]
             rule.keep(keep)
+            slope.keep(keep)
             if not len(keep):
                 return out, done
-        rule.move(point, gradient, step)
+        rule.move(point, direction, step)
         # the bounds were rounded once; clamping to them is cheaper than projecting the difference every time
         torch.clamp(point, low, high, out=point)
     if place is None:

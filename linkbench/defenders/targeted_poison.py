@@ -42,6 +42,7 @@ class TargetedPoison(Defender):
 
         from linkbench.api.data import most_likely
         from linkbench.defenders.pgd import Ascent, ascend, seen
+        from linkbench.defenders.sight import Sight
         from linkbench.defenders.toward import Toward
 
         assert knowledge.labels is not None
@@ -56,4 +57,4 @@ class TargetedPoison(Defender):
             schema.slices[name].start + (labels[:, schema.names.index(name)] + 1) % len(schema[name]) for name in names
         ]
         how = Ascent(self.epsilon, self.steps, self.step_size, self.optimiser, self.random_start)
-        return ascend(photos, predictor, Toward(torch.stack(columns, dim=1)), how, knowledge)
+        return ascend(photos, Sight(predictor), Toward(torch.stack(columns, dim=1)), how, knowledge)

@@ -74,6 +74,7 @@ def defend(
             reference=tensor(data.reference) if "reference" in defender.needs else None,
             labels=tensor(examples.labels[index]) if "labels" in defender.needs else None,
             learned=learned,
+            identity=tuple(examples.identity[index].tolist()),
         )
         changed = defender.perturb(photos.clone(), knowledge)
     changed = project(photos, changed.detach(), getattr(defender, "epsilon", None))

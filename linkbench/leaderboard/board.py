@@ -145,34 +145,16 @@ class _Part(NamedTuple):
 
 
 def _table(channel_key: str, group: list[Listed]) -> Standings:
-    parts: dict[str, list[_Part]] = defaultdict(list)
     names = _opponents(group)
     photos: dict[str, CellPhotos] = {}
+    parts: dict[str, list[_Part]] = defaultdict(list)
     for listed in group:
-        entry = listed.entry
-        stored = stored_photos(entry)
-        photos |= {f"{entry.name}/{id_}": seen for id_, seen in (stored.cells if stored else {}).items()}
-        channels = {spec["label"] for spec in entry.scenario["channels"] if use_key(spec) == channel_key}
-        poisons = {spec["label"]: spec for spec in entry.scenario["poisons"]}
-        defenders = {(spec["label"], spec["params"].get("epsilon")): spec for spec in entry.scenario["defenders"]}
-        cells: dict[str, list[Any]] = defaultdict(list)
-        specs = {}
-        for cell in entry.cells:
-            if cell.channel in channels:
-                pair = poisons[cell.poison], defenders[cell.defender, cell.epsilon]
-                key = digest_of([use_key(spec) for spec in pair])[:16]
-                cells[key].append(cell)
-                specs[key] = pair
-        for key, own in cells.items():
-            parts[key].append(_Part(listed, *specs[key], own))
+        stored = stored_photos(listed.entry)
+        photos |= {f"{listed.entry.name}/{id_}": seen for id_, seen in (stored.cells if stored else {}).items()}
+        for key, part in _parts(listed, channel_key).items():
+            parts[key].append(part)
     rows = [_row(key, found, names, photos) for key, found in parts.items()]
     first = group[0].entry
-    panel = [
-        opponent
-        for opponent in names.values()
-        if opponent.model_key in first.protocol.opponents.models.values()
-        and opponent.attacker_key in first.protocol.opponents.attackers.values()
-    ]
     met = {opponent for row in rows for opponent in row.played}
     sample = next(iter(photos.values()), None)
     return Standings(
@@ -182,11 +164,33 @@ def _table(channel_key: str, group: list[Listed]) -> Standings:
         population=first.population,
         photos=first.changes[0].photos,
         people=0 if sample is None else int(sample.people.max()) + 1,
-        panel=panel,
+        panel=_panel(first, names),
         opponents=[opponent for opponent in names.values() if opponent in met],
         rows=_distinct(rows),
         entries=[one.entry.name for one in group],
     )
+
+
+def _parts(listed: Listed, channel_key: str) -> dict[str, _Part]:
+    """The cells of an entry through one channel, by the key of poison and defender."""
+    scenario = listed.entry.scenario
+    channels = {spec["label"] for spec in scenario["channels"] if use_key(spec) == channel_key}
+    poisons = {spec["label"]: spec for spec in scenario["poisons"]}
+    defenders = {(spec["label"], spec["params"].get("epsilon")): spec for spec in scenario["defenders"]}
+    out: dict[str, _Part] = {}
+    for cell in listed.entry.cells:
+        if cell.channel in channels:
+            pair = poisons[cell.poison], defenders[cell.defender, cell.epsilon]
+            key = digest_of([use_key(spec) for spec in pair])[:16]
+            out.setdefault(key, _Part(listed, *pair, [])).cells.append(cell)
+    return out
+
+
+def _panel(first: Entry, names: dict[tuple[str, str], Opponent]) -> list[Opponent]:
+    """Whom every ranked row must have met: the opponents of the protocol."""
+    opponents = first.protocol.opponents
+    models, attackers = set(opponents.models.values()), set(opponents.attackers.values())
+    return [one for one in names.values() if one.model_key in models and one.attacker_key in attackers]
 
 
 def _opponents(group: list[Listed]) -> dict[tuple[str, str], Opponent]:

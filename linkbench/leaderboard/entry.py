@@ -41,7 +41,7 @@ class PluginRecord(Strict):
     """A plugin that took part: where it comes from, and which code it was."""
 
     kind: Text
-    spec: Text
+    use: Text
     distribution: Text
     version: Text
     code: Digest

@@ -21,6 +21,7 @@ from linkbench.api.data import Array
 from linkbench.leaderboard.entry import DIGITS, Interval
 from linkbench.leaderboard.protocol import Metrics
 from linkbench.metrics import ranking
+from linkbench.metrics.intervals import SHARE, interval
 
 HIT = 2520
 """A photo that ties with up to nine genomes is linked a whole number of times in these units."""
@@ -67,19 +68,27 @@ class ChangePhotos(NamedTuple):
 
 
 def intervals(
-    columns: list[Array], people: Array, metrics: Metrics, seed: int, weights: list[Array | None] | None = None
+    columns: list[Array],
+    people: Array,
+    metrics: Metrics,
+    seed: int,
+    weights: list[Array | None] | None = None,
+    ends: tuple[float, float] | None = SHARE,
 ) -> list[Interval]:
     """The mean of each column float64 [n] with its interval, rounded as entries are.
 
-    The resamples are those of the results table. weights: for each column float64 [n], or None for equal ones.
+    The resamples are those of the results table. weights: for each column float64 [n], or None for equal ones; ends:
+    as of `linkbench.metrics.intervals`.
     """
     values = np.stack(columns, axis=1)
     equal = np.ones(len(people))
     weight = np.stack([equal if one is None else one for one in weights or [None] * len(columns)], axis=1)
     key = seeds.derive(seed, "bootstrap")
-    ends = ranking.bootstrap(values, people, resamples=metrics.resamples, level=metrics.level, seed=key, weights=weight)
+    found = interval(
+        values, people, resamples=metrics.resamples, level=metrics.level, seed=key, weights=weight, ends=ends
+    )
     means = (values * weight).sum(axis=0) / np.maximum(weight.sum(axis=0), 1.0)
-    table = np.round(np.vstack([means, ends]), DIGITS)
+    table = np.round(np.vstack([means, found]), DIGITS)
     return [(float(mean), float(low), float(high)) for mean, low, high in table.T]
 
 
@@ -95,7 +104,8 @@ def numbers_of(
 
 def likeness_of(changes: list[ChangePhotos], metrics: Metrics, seed: int) -> list[Interval]:
     """SSIM of the changes of one seed."""
-    return intervals([change.ssim / FINE for change in changes], changes[0].people, metrics, seed) if changes else []
+    columns = [change.ssim / FINE for change in changes]
+    return intervals(columns, changes[0].people, metrics, seed, ends=None) if changes else []
 
 
 def fine(values: Array) -> Array:

@@ -15,7 +15,7 @@ from linkbench.api import seeds
 from linkbench.api.data import Array
 from linkbench.leaderboard.board import Opponent, Standing, Standings
 from linkbench.leaderboard.protocol import Metrics
-from linkbench.metrics import ranking
+from linkbench.metrics.intervals import SHARE, resampled_means
 
 NEAR = 1e-9
 """Numbers closer than this are equal."""
@@ -123,7 +123,7 @@ def worst_case(row: Standing, metrics: Metrics, population: int) -> Worst:
     means = resampled(row, met, metrics, population).max(axis=1)
     tail = (1.0 - metrics.level) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
-    return Worst(values[at], float(low), float(high), met[at], means)
+    return Worst(values[at], min(float(low), values[at]), max(float(high), values[at]), met[at], means)
 
 
 def resampled(row: Standing, opponents: list[Opponent], metrics: Metrics, population: int) -> Array:
@@ -135,7 +135,7 @@ def resampled(row: Standing, opponents: list[Opponent], metrics: Metrics, popula
         ones = np.ones(len(values))
         weights = np.stack([ones if cell.weights is None else cell.weights for cell in seen], axis=1)
         people, key = seen[0].people, seeds.derive(seed, "bootstrap")
-        total += ranking.resampled_means(values, people, resamples=metrics.resamples, seed=key, weights=weights)
+        total += resampled_means(values, people, resamples=metrics.resamples, seed=key, weights=weights, ends=SHARE)
     means: Array = total / len(row.played[opponents[0]].photos)
     return means
 

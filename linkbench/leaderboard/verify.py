@@ -91,29 +91,39 @@ def _place(cell: CellRecord) -> str:
 
 def _scenario(entry: Entry) -> Iterator[str]:
     """The protocol and the cells against the scenario that is said to have been run."""
-    scenario, rules = entry.scenario, entry.protocol
-    own = protocol(scenario, entry.sees, rules.data)
-    if rules.digest() != entry.protocol_digest:
-        yield f"the protocol has the digest {rules.digest()[:16]}, the entry says {entry.protocol_digest[:16]}"
-    if not rules.admits(own):
-        yield "the scenario does not follow the protocol: split, metrics, seeds or opponents differ"
-    if {int(seed) for seed in rules.data.cohorts} != set(scenario["seeds"]):
-        yield "the seeds of the protocol are not those of the scenario"
+    yield from _protocol(entry)
+    scenario = entry.scenario
     labels = {name: {spec["label"]: spec for spec in scenario[name]} for name in ("poisons", "channels", "attackers")}
-    budgets = {(spec["label"], spec["params"].get("epsilon")) for spec in scenario["defenders"]}
-    models = {model["name"] for model in scenario["models"]}
-    named = {(plugin.kind, plugin.spec) for plugin in entry.plugins}
+    named = {(plugin.kind, plugin.use) for plugin in entry.plugins}
     for spec in [*scenario["defenders"], *(spec for specs in labels.values() for spec in specs.values())]:
         if (spec["kind"], spec["name"]) not in named:
             yield f"no code is recorded for {spec['kind']} {spec['name']!r}"
+    yield from _grid(entry, {name: set(specs) for name, specs in labels.items()})
+
+
+def _protocol(entry: Entry) -> Iterator[str]:
+    """The protocol against its digest and the scenario."""
+    scenario, rules = entry.scenario, entry.protocol
+    if rules.digest() != entry.protocol_digest:
+        yield f"the protocol has the digest {rules.digest()[:16]}, the entry says {entry.protocol_digest[:16]}"
+    if not rules.admits(protocol(scenario, entry.sees, rules.data)):
+        yield "the scenario does not follow the protocol: split, metrics, seeds or opponents differ"
+    if {int(seed) for seed in rules.data.cohorts} != set(scenario["seeds"]):
+        yield "the seeds of the protocol are not those of the scenario"
+
+
+def _grid(entry: Entry, labels: dict[str, set[str]]) -> Iterator[str]:
+    """Every cell against the grid of the scenario; labels: those of poisons, channels and attackers."""
+    scenario = entry.scenario
+    budgets = {(spec["label"], spec["params"].get("epsilon")) for spec in scenario["defenders"]}
+    models = {model["name"] for model in scenario["models"]}
     changes = {change.id: change for change in entry.changes}
     seen = set()
     for cell in entry.cells:
+        places = all(getattr(cell, part) in labels[f"{part}s"] for part in ("poison", "channel", "attacker"))
         if (cell.defender, cell.epsilon) not in budgets:
             yield f"{_place(cell)}: the scenario plays no such defender with this epsilon"
-        elif cell.model not in models or any(
-            getattr(cell, part) not in labels[f"{part}s"] for part in ("poison", "channel", "attacker")
-        ):
+        elif cell.model not in models or not places:
             yield f"{_place(cell)}: the scenario has no such cell"
         if cell.id != digest_of(_coordinates(cell, scenario))[:10] or cell.id in seen:
             yield f"{_place(cell)}: the id does not belong to this place of the grid"

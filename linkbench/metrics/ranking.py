@@ -1,4 +1,4 @@
-"""Ranks, exact success curves, ROC and intervals: pure arrays.
+"""Ranks, exact success curves and ROC: pure arrays.
 
 The score of a photo i and a genome j is whatever an attacker gives; here only its order counts. For photo i let
 g_i be the number of other genomes with a higher score and t_i the number of other genomes with the same score
@@ -8,7 +8,6 @@ evidence and genomes with equal probabilities are grouped by the caller (`Scores
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -307,52 +306,3 @@ def roc_by_score(scores: Scores) -> Roc:
     false = np.concatenate([[0.0], both[order] / max(n * others, 1), [1.0]])
     claimed = np.bincount(place, minlength=len(thresholds))[order].cumsum() / n
     return Roc(false, np.concatenate([[0.0], claimed, [1.0]]), auc, won_by_truth + lost_by_others - auc)
-
-
-@functools.lru_cache(maxsize=4)
-def _drawn(people: int, seed: int, start: int, stop: int) -> Array:
-    """How often each person is drawn in resamples start..stop, float64 [stop - start, people]; all cells share them."""
-    random = np.random.Generator(np.random.Philox(key=seed, counter=start))
-    return random.multinomial(people, np.full(people, 1.0 / people), size=stop - start).astype(np.float64)
-
-
-def bootstrap(
-    values: Array,
-    identity: Array,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    weights: Array | None = None,
-    combine: Callable[[Array], Array] = lambda means: means,
-) -> Array:
-    """Percentile interval of the mean, resampling identities (not photos).
-
-    values: float64 [N, S], one column per statistic; identity: int [N]; weights: float64 [N, S] or None for equal
-    ones; combine: what is made of the means [R, S] of all resamples, [R, T]. Returns float64 [2, T], low and high.
-    The resamples depend only on the identities and the seed, so intervals of paired differences come from
-    bootstrapping the difference of two value tables.
-    """
-    means = resampled_means(values, identity, resamples=resamples, seed=seed, weights=weights)
-    tail = (1.0 - level) / 2.0
-    interval: Array = np.quantile(combine(means), [tail, 1.0 - tail], axis=0)
-    return interval
-
-
-def resampled_means(
-    values: Array, identity: Array, *, resamples: int = 1000, seed: int = 0, weights: Array | None = None
-) -> Array:
-    """The means of every resample behind `bootstrap`, float64 [resamples, S]; for statistics of several columns."""
-    _, who = np.unique(identity, return_inverse=True)
-    people = int(who.max()) + 1
-    weights = np.ones((len(values), 1)) if weights is None else weights
-    sums, total = np.zeros((people, values.shape[1])), np.zeros((people, weights.shape[1]))
-    np.add.at(sums, who, values * weights)
-    np.add.at(total, who, weights)
-    means = np.empty((resamples, values.shape[1]))
-    step = max(1, (1 << 22) // people)
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        drawn = _drawn(people, seed, start, stop)
-        means[start:stop] = (drawn @ sums) / np.maximum(drawn @ total, 1e-12)
-    return means

@@ -8,7 +8,8 @@ import numpy as np
 
 from linkbench.api.data import MISSING, Array, Artefact, Cohort
 from linkbench.api.schema import Schema
-from linkbench.metrics import ranking
+from linkbench.metrics import intervals, ranking
+from linkbench.metrics.intervals import DIFFERENCE, SHARE
 from linkbench.metrics.settings import Measure
 
 Row = dict[str, Any]
@@ -28,8 +29,9 @@ def linkage_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
     rows = []
     sizes, curves, weights = _success(rank, settings)
     for k, values in zip(settings.top_k, curves, strict=True):
-        interval = _bootstrap(values, identity, settings, seed, weights=weights)
         means = _mean(values, weights)
+        interval = _interval(values, identity, settings, seed, weights=weights, ends=SHARE)
+        interval = np.where(_certain(ranks, population, k, sizes), means, interval)
         rows += [row("success", means[at], interval[:, at], k=k, n=n) for at, n in enumerate(sizes)]
     expected = ranks.expected
     by_k = 1.0 - (expected - 1.0) / max(population - 1, 1)
@@ -39,9 +41,11 @@ def linkage_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
         "mean_rank": expected,
         "reciprocal_rank": ranking.reciprocal_rank(ranks),
     }
-    table = np.stack(list(singles.values()), axis=1)
-    interval = _bootstrap(table, identity, settings, seed)
-    rows += [row(name, values.mean(), interval[:, column]) for column, (name, values) in enumerate(singles.items())]
+    guessing = bool(_certain(ranks, population, 0, [population])[0])
+    for name, values in singles.items():
+        ends = None if guessing or name == "mean_rank" else SHARE
+        interval = _interval(values[:, None], identity, settings, seed, ends=ends)
+        rows.append(row(name, values.mean(), interval[:, 0]))
     rows.append(row("median_rank", np.median(expected), _median_interval(expected, identity, settings, seed)))
     return rows
 
@@ -58,6 +62,12 @@ def _success(rank: Artefact, settings: Measure) -> tuple[list[int], Array, Array
     return sizes, ranking.success_curves(ranks, population, settings.top_k, sizes).transpose(0, 2, 1), None
 
 
+def _certain(ranks: ranking.Ranks, population: int, k: int, sizes: list[int]) -> Array:
+    """bool [S], where success is no sample but known: all genomes are claimed, or one of them is drawn by lot."""
+    guessing = bool(np.all(ranks.tied == population - 1))
+    return np.array([guessing or n <= k for n in sizes])
+
+
 def _mean(values: Array, weights: Array | None) -> Array:
     mean: Array = values.mean(axis=0)
     if weights is not None:
@@ -65,20 +75,19 @@ def _mean(values: Array, weights: Array | None) -> Array:
     return mean
 
 
-def _bootstrap(values: Array, identity: Array, settings: Measure, seed: int, **how: Any) -> Array:
-    return ranking.bootstrap(values, identity, resamples=settings.resamples, level=settings.level, seed=seed, **how)
+def _interval(values: Array, identity: Array, settings: Measure, seed: int, **how: Any) -> Array:
+    return intervals.interval(values, identity, resamples=settings.resamples, level=settings.level, seed=seed, **how)
 
 
 def _median_interval(values: Array, identity: Array, settings: Measure, seed: int) -> Array:
-    """Percentile interval of the median over identities, 200 resamples: each needs a sort of its own."""
+    """Interval of the median over people, from the first 200 resamples: each needs a sum of its own."""
     people, who = np.unique(identity, return_inverse=True)
-    random = np.random.Generator(np.random.Philox(seed))
     order = np.argsort(values, kind="stable")
-    medians = np.empty(200)
-    for resample in range(len(medians)):
-        drawn = np.bincount(random.integers(0, len(people), len(people)), minlength=len(people))
-        weight = drawn[who[order]].cumsum()
-        medians[resample] = values[order[np.searchsorted(weight, weight[-1] / 2.0)]]
+    weights, _ = intervals.drawn(len(people), seed, 0, min(200, settings.resamples))
+    medians = np.empty(len(weights))
+    for resample, weight in enumerate(weights):
+        below = weight[who[order]].cumsum()
+        medians[resample] = values[order[np.searchsorted(below, below[-1] / 2.0)]]
     tail = (1.0 - settings.level) / 2.0
     return np.quantile(medians, [tail, 1.0 - tail])
 
@@ -97,13 +106,20 @@ def prediction_rows(
             continue
         truth = labels[known, column]
         right = (variants[known, column] == truth).astype(np.float64)
-        counts = np.bincount(truth, minlength=len(schema[phenotype]))
-        # each class weighs the same: the mean of these terms is the mean recall
-        balanced = right * len(truth) / (np.count_nonzero(counts) * counts[truth])
-        interval = _bootstrap(np.stack([right, balanced], axis=1), identity[known], settings, seed)
-        rows.append(row(f"accuracy:{phenotype}", right.mean(), interval[:, 0]))
-        rows.append(row(f"balanced_accuracy:{phenotype}", balanced.mean(), np.clip(interval[:, 1], 0.0, 1.0)))
+        who = identity[known]
+        interval = _interval(right[:, None], who, settings, seed, ends=SHARE)[:, 0]
+        rows.append(row(f"accuracy:{phenotype}", right.mean(), interval))
+        of_class = (truth[:, None] == np.unique(truth)).astype(np.float64)
+        table = np.broadcast_to(right[:, None], of_class.shape)
+        interval = _interval(table, who, settings, seed, weights=of_class, ends=SHARE, combine=_average)[:, 0]
+        rows.append(row(f"balanced_accuracy:{phenotype}", _mean(table, of_class).mean(), interval))
     return rows
+
+
+def _average(means: Array) -> Array:
+    """The mean recall: each class weighs the same."""
+    average: Array = means.mean(axis=1, keepdims=True)
+    return average
 
 
 BINS = 10
@@ -132,16 +148,15 @@ def calibration_rows(
             continue
         given, truth = np.asarray(probabilities[known, span]), labels[known, column]
         loss = -np.log(np.maximum(given[np.arange(len(truth)), truth], SMALLEST))
-        interval = _bootstrap(loss[:, None], identity[known], settings, seed)
+        interval = _interval(loss[:, None], identity[known], settings, seed)
         rows.append(row(f"log_loss:{phenotype}", loss.mean(), interval[:, 0]))
         sure = given.max(axis=1)
         gap = np.zeros((len(truth), BINS))  # by bin, what each photo adds to the excess of confidence
         bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
         gap[np.arange(len(truth)), bins] = sure - (given.argmax(axis=1) == truth)
         error = np.abs(gap.mean(axis=0)).sum()
-        interval = _bootstrap(gap, identity[known], settings, seed, combine=_total)[:, 0]
-        # chance makes the error of a resample larger, never smaller: the interval is to hold the value all the same
-        rows.append(row(f"calibration_error:{phenotype}", error, np.array([min(interval[0], error), interval[1]])))
+        interval = _interval(gap, identity[known], settings, seed, combine=_total)[:, 0]
+        rows.append(row(f"calibration_error:{phenotype}", error, interval))
     return rows
 
 
@@ -167,7 +182,7 @@ def curve_rows(curves: Artefact, people: Cohort, settings: Measure, seed: int) -
             continue
         right = (watched[:, known, column] == truth[known]).astype(np.float64)
         both = right[[int(right.mean(axis=1).argmax()), -1]].T
-        interval = _bootstrap(both, people.identity[photo][known], settings, seed)
+        interval = _interval(both, people.identity[photo][known], settings, seed, ends=SHARE)
         for at, name in enumerate(("peak", "final")):
             rows.append(row(f"{name}_accuracy:{phenotype}", both[:, at].mean(), interval[:, at]))
     return rows
@@ -178,9 +193,11 @@ def change_rows(rank: Artefact, baseline: Artefact, settings: Measure, seed: int
     rows = []
     sizes, after, weights = _success(rank, settings)
     _, before, _ = _success(baseline, settings)
+    ranks = ranking.Ranks(rank.array("better"), rank.array("tied"))
     for k, change in zip(settings.top_k, after - before, strict=True):
-        interval = _bootstrap(change, rank.array("identity"), settings, seed, weights=weights)
         means = _mean(change, weights)
+        interval = _interval(change, rank.array("identity"), settings, seed, weights=weights, ends=DIFFERENCE)
+        interval = np.where(_certain(ranks, int(rank.meta["population"]), k, sizes), means, interval)
         rows += [row("success_change", means[at], interval[:, at], k=k, n=n) for at, n in enumerate(sizes)]
     return rows
 
@@ -192,7 +209,7 @@ def protection_rows(rank: Artefact, using: Array, settings: Measure, seed: int) 
     rows = []
     for name, chosen in (("protection_rate", using), ("unprotected_error", ~using)):
         if chosen.any():
-            interval = _bootstrap(wrong[chosen, None], rank.array("identity")[chosen], settings, seed)
+            interval = _interval(wrong[chosen, None], rank.array("identity")[chosen], settings, seed, ends=SHARE)
             rows.append(row(name, wrong[chosen].mean(), interval[:, 0]))
     return rows
 
@@ -204,7 +221,7 @@ def quality_rows(quality: Artefact, settings: Measure, seed: int, prefix: str = 
     """
     names = ("linf", "l2", "psnr", "ssim")
     table = np.stack([np.asarray(quality.array(name), dtype=np.float64) for name in names], axis=1)
-    interval = _bootstrap(table, quality.array("identity"), settings, seed)
+    interval = _interval(table, quality.array("identity"), settings, seed)
     rows = [row(f"{prefix}{name}", table[:, at].mean(), interval[:, at]) for at, name in enumerate(names)]
     largest = table[:, 0].max()
     return [*rows, row(f"{prefix}linf_max", largest, np.array([largest, largest]))]
@@ -224,6 +241,6 @@ def rule_rows(found: Artefact, settings: Measure, seed: int) -> list[Row]:
     parts = (("rule_accuracy", "rule", identity), ("linear_accuracy", "linear", tested))
     for metric, name, who in (*parts, ("linear_accuracy_clean", "linear_clean", tested)):
         values = np.asarray(found.array(name))
-        interval = _bootstrap(values[:, None], who, settings, seed)[:, 0]
+        interval = _interval(values[:, None], who, settings, seed, ends=SHARE)[:, 0]
         rows.append(row(f"{metric}:{about}", values.mean(), interval))
     return [*rows, row(f"rule_accuracy_worst:{about}", found.meta["worst"], np.full(2, found.meta["worst"]))]

@@ -29,7 +29,7 @@ class Module(Architecture):
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
-        return {"path": "linkbench.testing.material:Smooth"}
+        return {"path": "linkbench.testing.fixtures:Smooth"}
 
     def build(self, schema: Schema, size: int) -> nn.Module:
         """The module, tried on one gray photo. Raises InputError if it cannot be imported, made or used."""

@@ -19,6 +19,6 @@ class BlurFilter(Countermeasure):
     sigma: Annotated[float, Field(gt=0.2, le=64, description="standard deviation in pixels")] = 1.0
 
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
-        from linkbench.defenders.blur import gaussian
+        from linkbench.defenders.blur import blurred
 
-        return gaussian(photos, self.sigma)
+        return blurred(photos, self.sigma)

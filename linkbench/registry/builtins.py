@@ -128,7 +128,13 @@ def register_defenders(register: Register) -> None:
         "joint-pgd",
         "linkbench.defenders.joint_pgd:JointPGD",
         api=1,
-        summary="the paper's: worsen the true genome's match over all phenotypes",
+        summary="the paper's: worsen the true genome's match over all phenotypes; leaks to who calibrates on it",
+    )
+    register(
+        "decoy-pgd",
+        "linkbench.defenders.decoy_pgd:DecoyPGD",
+        api=1,
+        summary="look to predictors like a secret random other person",
     )
     register(
         "single-pgd",
@@ -179,6 +185,12 @@ def register_channels(register: Register) -> None:
     register("png", "linkbench.channels.png:Png", api=1, summary="eight bits per colour, otherwise lossless")
     register("jpeg", "linkbench.channels.jpeg:Jpeg", api=1, summary="a JPEG file of some quality")
     register("resize", "linkbench.channels.resize:Resize", api=1, summary="shrunk and enlarged again, then eight bits")
+    register(
+        "platform",
+        "linkbench.channels.platform:Platform",
+        api=1,
+        summary="what places do to posted photos: shrink, sharpen, JPEG, eight bits",
+    )
     register("chain", "linkbench.channels.chain:Chain", api=1, summary="several channels, one after the other")
 
 

@@ -40,14 +40,24 @@ def costs(cells: list[MeasuredCell], run: dict[str, Any], prefix: str = "") -> L
     headings += [("ms/photo", True)]
     rows = []
     for same in grouped(changed, lambda cell: coordinates(cell, axes)):
-        first = same[0]
-        row = ["" if (at := first.place[axis]) is None else numbers.brief(place_text(axis, at), 30) for axis in axes]
         by_channel = {cell.channel: cell for cell in same}
+        row = [_coordinate(axis, same[0]) for axis in axes]
         row += [_number(by_channel.get(channels[0]), f"{prefix}linf_max", "{:.4f}")]
         row += [_number(by_channel.get(channel), f"{prefix}ssim", "{:.3f}") for channel in channels]
-        seconds = next((value for cell in same for id_ in cell.ids if (value := taken.get(id_)) is not None), None)
-        rows.append([*row, numbers.NOTHING if seconds is None else numbers.plain(1000 * seconds)])
+        rows.append([*row, _milliseconds(same, taken)])
     return Lines(headings, rows[:MOST], max(0, len(rows) - MOST))
+
+
+def _coordinate(axis: str, cell: MeasuredCell) -> str:
+    value = cell.place[axis]
+    return "" if value is None else numbers.brief(place_text(axis, value), 30)
+
+
+def _milliseconds(same: list[MeasuredCell], taken: dict[str, float | None]) -> str:
+    """Time per photo of the first of these cells that has one."""
+    found = [taken.get(id_) for cell in same for id_ in cell.ids]
+    seconds = next((value for value in found if value is not None), None)
+    return numbers.NOTHING if seconds is None else numbers.plain(1000 * seconds)
 
 
 def _number(cell: MeasuredCell | None, metric: str, form: str) -> str:

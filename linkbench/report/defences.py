@@ -122,48 +122,61 @@ def robust(ids: Ids, cells: list[MeasuredCell], parts: Roles) -> list[Section]:
     if len(models) < 2 or n is None:
         return []
     k = top_k(own)[0]
+    own = [cell for cell in own if cell.at(k, n)]
     looks = colours(models)
-    out = []
-    clean = [cell for cell in own if cell.defender == "none" and cell.at(k, n)]
-    if clean:
-        panels, note = panels_of(clean, ("cohort", "genomes", "poison", "channel"))
-        top = min(1.0, scale.nice_top(max(cell.success[k][n].high for cell in clean), 6))
-        drawn = []
-        for title, group in panels:
-            rows = [(cell.model, [dot_plot.Mark(attacker, looks[cell.model], cell.success[k][n])]) for cell in group]
-            guess = {cell.model: k / n for cell in group}
-            name = f"success@{k} of every model on photos without a defence" + (f", {title}" if title else "")
-            drawn.append(
-                Panel(title, dot_plot.dots(ids, name, rows, f"success@{k}, n = {n}", top=top, reference=guess))
-            )
-        text = (
-            f"Success of the attacker {attacker} in a population of {n}, by the model behind it, on unchanged photos."
-        )
-        out.append(Section("models", "What robustness costs the attacker", text, [], "", [Choice("", drawn)], note))
-    bent = [cell for cell in own if cell.epsilon is not None and cell.at(k, n)]
+    found = [_clean_models(ids, own, k, n, looks, attacker), _bent_models(ids, own, k, n, looks)]
+    return [section for section in found if section]
+
+
+def _clean_models(
+    ids: Ids, cells: list[MeasuredCell], k: int, n: int, looks: dict[str, str], attacker: str
+) -> Section | None:
+    """What every model links of unchanged photos."""
+    clean = [cell for cell in cells if cell.defender == "none"]
+    if not clean:
+        return None
+    panels, note = panels_of(clean, ("cohort", "genomes", "poison", "channel"))
+    top = min(1.0, scale.nice_top(max(cell.success[k][n].high for cell in clean), 6))
+
+    def panel(title: str, group: list[MeasuredCell]) -> Panel:
+        rows = [(cell.model, [dot_plot.Mark(attacker, looks[cell.model], cell.success[k][n])]) for cell in group]
+        guess = {cell.model: k / n for cell in group}
+        name = f"success@{k} of every model on photos without a defence" + (f", {title}" if title else "")
+        return Panel(title, dot_plot.dots(ids, name, rows, f"success@{k}, n = {n}", top=top, reference=guess))
+
+    drawn = [panel(title, group) for title, group in panels]
+    text = f"Success of the attacker {attacker} in a population of {n}, by the model behind it, on unchanged photos."
+    return Section("models", "What robustness costs the attacker", text, [], "", [Choice("", drawn)], note)
+
+
+def _bent_models(ids: Ids, cells: list[MeasuredCell], k: int, n: int, looks: dict[str, str]) -> Section | None:
+    """What every model links of defended photos, where a defence has several budgets."""
     axes = ("cohort", "genomes", "poison", "defender", "channel")
-    bent = [c for g in grouped(bent, lambda c: coordinates(c, axes)) if len({c.epsilon for c in g}) > 1 for c in g]
-    if bent:
-        panels, note = panels_of(bent, axes)
-        top = min(1.0, scale.nice_top(max(cell.success[k][n].high for cell in bent), 6))
-        drawn = []
-        for title, group in panels:
-            budgets = sorted({cell.epsilon for cell in group})
-            guess_line = [(budgets[0], reference(k, n)), (budgets[-1], reference(k, n))]
-            series = [Series("chance", CHANCE, guess_line)]
-            for same in grouped(group, lambda cell: cell.model):
-                points = sorted((cell.epsilon, cell.success[k][n]) for cell in same)
-                series.append(Series(same[0].model, looks[same[0].model], points))
-            axis = chart.epsilon_axis(budgets)
-            name = f"success@{k} of every model against the budget" + (f", {title}" if title else "")
-            label = f"success@{k}, n = {n}"
-            drawn.append(Panel(title, chart.lines(ids, name, series, axis, label, top=top, marks=True)))
-        text = "The same attacker on defended photos. A model that holds its line is robust against that defender."
-        keys = [*(Key(looks[name], name) for name in models), Key(CHANCE, "chance")]
-        out.append(
-            Section("robustness", "What robustness wins the attacker", text, keys, "", [Choice("", drawn)], note)
-        )
-    return out
+    bent = [
+        cell
+        for group in grouped([cell for cell in cells if cell.epsilon is not None], lambda c: coordinates(c, axes))
+        if len({cell.epsilon for cell in group}) > 1
+        for cell in group
+    ]
+    if not bent:
+        return None
+    panels, note = panels_of(bent, axes)
+    top = min(1.0, scale.nice_top(max(cell.success[k][n].high for cell in bent), 6))
+
+    def panel(title: str, group: list[MeasuredCell]) -> Panel:
+        budgets = sorted({cell.epsilon for cell in group})
+        series = [Series("chance", CHANCE, [(budgets[0], reference(k, n)), (budgets[-1], reference(k, n))])]
+        for same in grouped(group, lambda cell: cell.model):
+            points = sorted((cell.epsilon, cell.success[k][n]) for cell in same)
+            series.append(Series(same[0].model, looks[same[0].model], points))
+        name = f"success@{k} of every model against the budget" + (f", {title}" if title else "")
+        axis, label = chart.epsilon_axis(budgets), f"success@{k}, n = {n}"
+        return Panel(title, chart.lines(ids, name, series, axis, label, top=top, marks=True))
+
+    drawn = [panel(title, group) for title, group in panels]
+    text = "The same attacker on defended photos. A model that holds its line is robust against that defender."
+    keys = [*(Key(look, name) for name, look in looks.items()), Key(CHANCE, "chance")]
+    return Section("robustness", "What robustness wins the attacker", text, keys, "", [Choice("", drawn)], note)
 
 
 def quality(ids: Ids, cells: list[MeasuredCell], parts: Roles) -> Section | None:

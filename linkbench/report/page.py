@@ -115,12 +115,7 @@ def facts(results: Results, cells: list[MeasuredCell], files: dict[str, ranks.Ra
     """What was run, in a few lines."""
     run = results.run
     places = [cell.place for cell in cells] or [failed.place for failed in failed_cells(results)]
-    out = []
-    for name, plural in (("cohort", "cohorts"), ("genomes", "genomes"), ("model", "models"), ("defender", "defenders"),
-                         ("channel", "channels"), ("attacker", "attackers")):  # fmt: skip
-        values = list(dict.fromkeys(str(place[name]) for place in places))
-        if values and values not in (["none"], ["published"]):
-            out.append(Fact(plural if len(values) > 1 else name, _listed(values)))
+    out = _played(places)
     if later_models := later.later_models(cells, run):
         out.append(Fact("later model", "; ".join(later_models)))
     if files:
@@ -136,6 +131,17 @@ def facts(results: Results, cells: list[MeasuredCell], files: dict[str, ranks.Ra
     machine = " on ".join(cleaned(run[key]) for key in ("device", "machine") if run.get(key))
     versions = ", ".join(f"{cleaned(name)} {cleaned(value)}" for name, value in run.get("versions", {}).items())
     return [fact for fact in (*out, Fact("device", machine), Fact("versions", versions)) if fact.value]
+
+
+def _played(places: list[dict[str, Any]]) -> list[Fact]:
+    """Who and what took part."""
+    out = []
+    for name, plural in (("cohort", "cohorts"), ("genomes", "genomes"), ("model", "models"), ("defender", "defenders"),
+                         ("channel", "channels"), ("attacker", "attackers")):  # fmt: skip
+        values = list(dict.fromkeys(str(place[name]) for place in places))
+        if values and values not in (["none"], ["published"]):
+            out.append(Fact(plural if len(values) > 1 else name, _listed(values)))
+    return out
 
 
 def _choice_rules(found: list[Section]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from linkbench.report import flags_text, numbers
-from linkbench.report.cells import PLACES, MeasuredCell, Value, chance, short, shown_sizes, top_k, varying
+from linkbench.report.cells import MeasuredCell, Value, chance, short, shown_sizes, top_k, varying
 
 MOST = 500
 """Most rows of the table; results.csv has all."""
@@ -58,38 +60,74 @@ def place_text(name: str, value: Any) -> str:
     return numbers.epsilon(value) if name == "epsilon" else str(value)
 
 
+class _Source(NamedTuple):
+    """A column and where its cells come from."""
+
+    column: Column
+    text: Callable[[MeasuredCell], CellText]
+
+
 def table(cells: list[MeasuredCell]) -> CellTable:
     """One row per cell, in the order of the plan."""
+    sources = [*_axis_sources(cells), *_success_sources(cells), *_metric_sources(cells)]
+    if any(cell.flags for cell in cells):
+        sources.append(
+            _Source(Column("", "flags", False), lambda cell: CellText(", ".join(map(flags_text.words, cell.flags))))
+        )
+    groups = [
+        (heading, len(list(same))) for heading, same in itertools.groupby(source.column.heading for source in sources)
+    ]
+    rows = [[source.text(cell) for source in sources] for cell in cells[:MOST]]
+    columns = [source.column for source in sources]
+    return CellTable(columns, groups, rows, constant_places([cell.place for cell in cells]), max(0, len(cells) - MOST))
+
+
+def _axis_sources(cells: list[MeasuredCell]) -> list[_Source]:
+    """The coordinates that differ."""
     places = [cell.place for cell in cells]
-    briefly = {name: short([str(value) for value in dict.fromkeys(place[name] for place in places)]) for name in PLACES}
-    axes = varying(places) or (["attacker"] if cells else [])
-    ks, sizes = top_k(cells), shown_sizes(cells)
-    curves = [(k, n) for n in sizes for k in ks if any(cell.at(k, n) for cell in cells)]
-    lifted = next(((k, n) for k, n in curves if n == sizes[-1]), None)
+
+    def source(name: str) -> _Source:
+        briefly = short([str(value) for value in dict.fromkeys(place[name] for place in places)])
+        column = Column("", HEADINGS.get(name, name), name in ("epsilon", "seed"))
+        return _Source(column, lambda cell: _place(name, cell.place[name], briefly))
+
+    return [source(name) for name in varying(places) or (["attacker"] if cells else [])]
+
+
+def _curves(cells: list[MeasuredCell]) -> list[tuple[int, int]]:
+    """k and population size of the success that is shown."""
+    return [(k, n) for n in shown_sizes(cells) for k in top_k(cells) if any(cell.at(k, n) for cell in cells)]
+
+
+def _lifted(cells: list[MeasuredCell]) -> tuple[int, int] | None:
+    """k and population size at which success is compared with chance and with no defence."""
+    return next(((k, n) for k, n in _curves(cells) if n == shown_sizes(cells)[-1]), None)
+
+
+def _success_sources(cells: list[MeasuredCell]) -> list[_Source]:
+    """Success at the shown sizes, and as a multiple of chance."""
+
+    def share(k: int, n: int) -> _Source:
+        return _Source(Column(f"success in a population of {n}", f"@{k}", True), lambda cell: _share(cell.at(k, n)))
+
+    sources = [share(k, n) for k, n in _curves(cells)]
+    if lifted := _lifted(cells):
+        k, n = lifted
+        column = Column(f"success in a population of {n}", f"@{k} / chance", True)
+        sources.append(_Source(column, lambda cell: _lift(cell, k, n)))
+    return sources
+
+
+def _metric_sources(cells: list[MeasuredCell]) -> list[_Source]:
+    """Everything else that some cell has."""
+    lifted = _lifted(cells)
     change = {f"success_change@{lifted[0]},{lifted[1]}": f"@{lifted[0]}, n = {lifted[1]}"} if lifted else {}
+
+    def single(name: str, words: str) -> _Source:
+        return _Source(Column(_heading(name), words, True), lambda cell: _single(name, cell.metrics.get(name)))
+
     known = {**WRONG, **SINGLES, **MEASURED, **change}
-    singles = {name: words for name, words in known.items() if any(name in cell.metrics for cell in cells)}
-    flagged = any(cell.flags for cell in cells)
-    columns = [Column("", HEADINGS.get(name, name), name in ("epsilon", "seed")) for name in axes]
-    columns += [Column(f"success in a population of {n}", f"@{k}", True) for k, n in curves]
-    columns += [Column(f"success in a population of {lifted[1]}", f"@{lifted[0]} / chance", True)] if lifted else []
-    columns += [Column(_heading(name), words, True) for name, words in singles.items()]
-    columns += [Column("", "flags", False)] if flagged else []
-    groups: list[tuple[str, int]] = []
-    for column in columns:
-        if groups and groups[-1][0] == column.heading:
-            groups[-1] = (column.heading, groups[-1][1] + 1)
-        else:
-            groups.append((column.heading, 1))
-    rows = []
-    for cell in cells[:MOST]:
-        row = [_place(name, cell.place[name], briefly[name]) for name in axes]
-        row += [_share(cell.at(k, n)) for k, n in curves]
-        row += [_lift(cell, *lifted)] if lifted else []
-        row += [_single(name, cell.metrics.get(name)) for name in singles]
-        row += [CellText(", ".join(map(flags_text.words, cell.flags)))] if flagged else []
-        rows.append(row)
-    return CellTable(columns, groups, rows, constant_places(places), max(0, len(cells) - MOST))
+    return [single(name, words) for name, words in known.items() if any(name in cell.metrics for cell in cells)]
 
 
 def _heading(metric: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linkbench.report import flags_text, numbers, theorem
 from linkbench.report.cells import (
+    Failed,
     MeasuredCell,
     Value,
     chance,
@@ -57,84 +60,106 @@ DETAILS = (
 """From rich to poor; the first that fits is taken."""
 
 
+class _Screen(NamedTuple):
+    """Where tables go, and whether it shows letters beyond ASCII."""
+
+    console: Console
+    ascii_only: bool
+
+    def say(self, words: str, style: str = "") -> None:
+        from rich.text import Text
+
+        self.console.print(Text(self.plain(words), style=style), highlight=False)
+
+    def plain(self, words: str) -> str:
+        """The words in the letters that the screen shows."""
+        return words.translate(PLAIN) if self.ascii_only else words
+
+
 def show(results: Results, console: Console | None = None) -> None:
     """Print the tables of a run, and why cells failed, if some did."""
     from rich.console import Console
-    from rich.text import Text
 
-    screen = console or Console(highlight=False)
-    ascii_only = screen.options.ascii_only
-
-    def say(words: str, style: str = "") -> None:
-        screen.print(Text(words.translate(PLAIN) if ascii_only else words, style=style), highlight=False)
-
+    console = console or Console(highlight=False)
+    screen = _Screen(console, console.options.ascii_only)
     cells, failed = read_cells(results), failed_cells(results)
-    parts = roles(results.run)
     if cells:
-        constant = [f"{name} {value}" for name, value in constant_places([cell.place for cell in cells])]
-        name = cleaned(results.run.get("scenario", {}).get("name", ""))
-        say("")
-        say(": ".join(filter(None, [name, f"{len(cells)} cells"])), "bold")
-        if constant:
-            say(f"the same in all: {', '.join(constant)}", "dim")
-        differing = [axis for axis in varying([cell.place for cell in cells]) if axis in GROUPS]
-        briefly = {axis: short(list(dict.fromkeys(str(cell.place[axis]) for cell in cells))) for axis in differing}
-        detail = _detail(cells, screen.width)
-        for group in grouped(cells, lambda cell: coordinates(cell, differing)):
-            say("")
-            if differing:
-                say(", ".join(f"{axis} {briefly[axis][str(group[0].place[axis])]}" for axis in differing), "bold")
-            screen.print(_table(group, cells, detail, ascii_only, parts.random | parts.truth), highlight=False)
-        level = float(results.run.get("scenario", {}).get("measure", {}).get("level", 0.95))
-        sizes = shown_sizes(cells)
-        if sizes:
-            named = any("protection_rate" in cell.metrics for cell in cells)
-            first = "protection: first names that are wrong, in %; " if named else ""
-            say(
-                f"{first}success@k in %, population sizes n = {numbers.and_list([str(n) for n in sizes])}; "
-                f"{100 * level:g}% intervals where there is room; lift: success@{top_k(cells)[0]} over chance at "
-                f"n = {sizes[-1]}",
-                "dim",
-            )
-        changed = "what the {} changed, as published, and how long they took"
-        _show_lines(changed.format("defences"), costs(cells, results.run), screen, ascii_only)
-        _show_lines(changed.format("poisons"), costs(cells, results.run, "poison_"), screen, ascii_only)
-        _show_lines(f"{theorem.TITLE}, %", theorem.claims(cells), screen, ascii_only)
+        _show_cells(results, cells, screen)
+        _show_changes(results, cells, screen)
         signs = _signs(cells)
         for (words, why), sign in zip(flags_text.explain(list(signs)), signs.values(), strict=True):
-            say(f"flag {sign}: {words}. {why}".rstrip(". ") + ".", "yellow")
+            screen.say(f"flag {sign}: {words}. {why}".rstrip(". ") + ".", "yellow")
     if failed:
-        say("")
-        say(f"{len(failed)} of {len(cells) + len(failed)} cells failed:", "bold red")
-        for reason, same in _by_reason(failed):
-            say(f"  {reason}", "red")
-            axes = varying([each.place for each in failed]) or ["attacker"]
-            for each in same[:FEW]:
-                where = (
-                    f"{axis} {place_text(axis, each.place[axis])}" for axis in axes if each.place[axis] is not None
-                )
-                say(f"    {', '.join(where)}", "dim")
-            if len(same) > FEW:
-                say(f"    and {len(same) - FEW} more, all in report.html", "dim")
+        _show_failed(failed, len(cells), screen)
     elif not cells:
-        say("no cells, so no numbers")
+        screen.say("no cells, so no numbers")
 
 
-def _show_lines(title: str, found: Lines | None, screen: Console, ascii_only: bool) -> None:
+def _show_cells(results: Results, cells: list[MeasuredCell], screen: _Screen) -> None:
+    """The table of every group of cells, and what their numbers are."""
+    constant = [f"{name} {value}" for name, value in constant_places([cell.place for cell in cells])]
+    name = cleaned(results.run.get("scenario", {}).get("name", ""))
+    screen.say("")
+    screen.say(": ".join(filter(None, [name, f"{len(cells)} cells"])), "bold")
+    if constant:
+        screen.say(f"the same in all: {', '.join(constant)}", "dim")
+    differing = [axis for axis in varying([cell.place for cell in cells]) if axis in GROUPS]
+    briefly = {axis: short(list(dict.fromkeys(str(cell.place[axis]) for cell in cells))) for axis in differing}
+    detail, parts = _detail(cells, screen.console.width), roles(results.run)
+    for group in grouped(cells, lambda cell: coordinates(cell, differing)):
+        screen.say("")
+        if differing:
+            screen.say(", ".join(f"{axis} {briefly[axis][str(group[0].place[axis])]}" for axis in differing), "bold")
+        screen.console.print(_table(group, cells, detail, screen, parts.random | parts.truth), highlight=False)
+    sizes = shown_sizes(cells)
+    if sizes:
+        level = float(results.run.get("scenario", {}).get("measure", {}).get("level", 0.95))
+        named = any("protection_rate" in cell.metrics for cell in cells)
+        first = "protection: first names that are wrong, in %; " if named else ""
+        screen.say(
+            f"{first}success@k in %, population sizes n = {numbers.and_list([str(n) for n in sizes])}; "
+            f"{100 * level:g}% intervals where there is room; lift: success@{top_k(cells)[0]} over chance at "
+            f"n = {sizes[-1]}",
+            "dim",
+        )
+
+
+def _show_changes(results: Results, cells: list[MeasuredCell], screen: _Screen) -> None:
+    """What defences and poisons changed and cost, and what theorems claim."""
+    changed = "what the {} changed, as published, and how long they took"
+    _show_lines(changed.format("defences"), costs(cells, results.run), screen)
+    _show_lines(changed.format("poisons"), costs(cells, results.run, "poison_"), screen)
+    _show_lines(f"{theorem.TITLE}, %", theorem.claims(cells), screen)
+
+
+def _show_failed(failed: list[Failed], others: int, screen: _Screen) -> None:
+    """Why cells failed, and the first of each reason."""
+    screen.say("")
+    screen.say(f"{len(failed)} of {others + len(failed)} cells failed:", "bold red")
+    for reason, same in _by_reason(failed):
+        screen.say(f"  {reason}", "red")
+        axes = varying([each.place for each in failed]) or ["attacker"]
+        for each in same[:FEW]:
+            where = (f"{axis} {place_text(axis, each.place[axis])}" for axis in axes if each.place[axis] is not None)
+            screen.say(f"    {', '.join(where)}", "dim")
+        if len(same) > FEW:
+            screen.say(f"    and {len(same) - FEW} more, all in report.html", "dim")
+
+
+def _show_lines(title: str, found: Lines | None, screen: _Screen) -> None:
     """A further table, if there is anything to show."""
     from rich.text import Text
 
     if found is None:
         return
-    letters = PLAIN if ascii_only else {}
-    table = _empty_table([(heading.translate(letters), number) for heading, number in found.headings])
+    table = _empty_table([(screen.plain(heading), number) for heading, number in found.headings])
     for row in found.rows:
-        table.add_row(*(Text(_breakable(words).translate(letters)) for words in row))
-    screen.print()
-    screen.print(Text(title, "bold"))
-    screen.print(table, highlight=False)
+        table.add_row(*(Text(screen.plain(_breakable(words))) for words in row))
+    screen.console.print()
+    screen.console.print(Text(title, "bold"))
+    screen.console.print(table, highlight=False)
     if found.left_out:
-        screen.print(Text(f"{found.left_out} lines more in results.csv", "dim"))
+        screen.console.print(Text(f"{found.left_out} lines more in results.csv", "dim"))
 
 
 def _empty_table(headings: list[tuple[str, bool]]) -> Table:
@@ -174,17 +199,16 @@ def _detail(cells: list[MeasuredCell], width: int) -> Detail:
 
 
 def _table(
-    group: list[MeasuredCell], cells: list[MeasuredCell], detail: Detail, ascii_only: bool, bounds: frozenset[str]
+    group: list[MeasuredCell], cells: list[MeasuredCell], detail: Detail, screen: _Screen, bounds: frozenset[str]
 ) -> Table:
     """The table of one group."""
     from rich.text import Text
 
     headings, rows = _texts(group, cells, detail)
-    letters = PLAIN if ascii_only else {}
-    table = _empty_table([(heading.translate(letters), number) for heading, number in headings])
+    table = _empty_table([(screen.plain(heading), number) for heading, number in headings])
     for cell, row in zip(group, rows, strict=True):
         style = "dim" if cell.attacker in bounds else ""
-        table.add_row(*(_two_lines(words.translate(letters), Text) for words in row), style=style)
+        table.add_row(*(_two_lines(screen.plain(words), Text) for words in row), style=style)
     return table
 
 
@@ -194,45 +218,75 @@ def _two_lines(words: str, text: Any) -> Any:
     return text(words) if cut < 0 else text.assemble(words[:cut], (words[cut:], "dim"))
 
 
+class _Column(NamedTuple):
+    """A column of the table: its heading, whether numbers stand in it, and the text of a cell."""
+
+    heading: str
+    number: bool
+    text: Callable[[MeasuredCell], str]
+
+
 def _texts(
     group: list[MeasuredCell], cells: list[MeasuredCell], detail: Detail
 ) -> tuple[list[tuple[str, bool]], list[list[str]]]:
     """Headings, with whether numbers stand below, and the texts of all rows."""
+    columns = _columns(cells, detail)
+    headings = [(column.heading, column.number) for column in columns]
+    rows = [[column.text(cell) for column in columns] for cell in group]
+    for place, (heading, number) in enumerate(headings):
+        if number and any(" [" in row[place] for row in rows):
+            _align(rows, place)
+            headings[place] = (heading, False)
+    return headings, rows
+
+
+def _columns(cells: list[MeasuredCell], detail: Detail) -> list[_Column]:
+    """The columns that all tables of these cells have: those of which some cell has a value."""
     axes = [name for name in varying([cell.place for cell in cells]) if name not in GROUPS] or ["attacker"]
+    columns = [_Column(HEADINGS.get(name, name), name in ("epsilon", "seed"), partial(_axis, name)) for name in axes]
+    if any("protection_rate" in cell.metrics for cell in cells):
+        columns.append(
+            _Column("protection", True, lambda cell: _share(cell.metrics.get("protection_rate"), detail.intervals))
+        )
+    columns += _success_columns(cells, detail)
+    if any("auc_score" in cell.metrics for cell in cells):
+        columns.append(_Column("AUC", True, _area))
+    signs = _signs(cells)
+    if signs:
+        columns.append(_Column("flags", False, lambda cell: " ".join(signs[flag] for flag in cell.flags)))
+    return columns
+
+
+def _success_columns(cells: list[MeasuredCell], detail: Detail) -> list[_Column]:
+    """success@k for the shown sizes and k, and how far the first is above chance."""
     sizes = shown_sizes(cells)
     ks = top_k(cells) if detail.others else top_k(cells)[:1]
-    columns = [(k, n) for n in sizes for k in ks if any(cell.at(k, n) for cell in cells)]
-    first = ks[0] if ks else 0
-    areas = any("auc_score" in cell.metrics for cell in cells)
-    flagged = any(cell.flags for cell in cells)
-    headings = [(HEADINGS.get(name, name), name in ("epsilon", "seed")) for name in axes]
-    protected = any("protection_rate" in cell.metrics for cell in cells)
-    headings += [("protection", True)] if protected else []
-    headings += [(f"n={n} @{k}" if k == first else f"@{k}", True) for k, n in columns]
-    headings += [("lift", True)] if columns else []
-    headings += [("AUC", True)] if areas else []
-    headings += [("flags", False)] if flagged else []
-    rows, signs = [], _signs(cells)
-    for cell in group:
-        row = [_breakable(place_text(name, cell.place[name])) if cell.place[name] is not None else "" for name in axes]
-        if protected:
-            row.append(_share(cell.metrics.get("protection_rate"), detail.intervals))
-        for k, n in columns:
-            row.append(_share(cell.at(k, n), detail.intervals if k == first or detail.all_intervals else ""))
-        if columns:
-            value = cell.at(first, sizes[-1])
-            row.append(numbers.times(value.value / chance(first, sizes[-1])) if value else numbers.NOTHING)
-        if areas:
-            area = cell.metrics.get("auc_score")
-            row.append(f"{area.value:.3f}" if area else numbers.NOTHING)
-        if flagged:
-            row.append(" ".join(signs[flag] for flag in cell.flags))
-        rows.append(row)
-    for column, (heading, number) in enumerate(headings):
-        if number and any(" [" in row[column] for row in rows):
-            _align(rows, column)
-            headings[column] = (heading, False)
-    return headings, rows
+    places = [(k, n) for n in sizes for k in ks if any(cell.at(k, n) for cell in cells)]
+    if not places:
+        return []
+    first = ks[0]
+
+    def success(k: int, n: int) -> _Column:
+        intervals = detail.intervals if k == first or detail.all_intervals else ""
+        return _Column(f"n={n} @{k}" if k == first else f"@{k}", True, lambda cell: _share(cell.at(k, n), intervals))
+
+    def lift(cell: MeasuredCell) -> str:
+        value = cell.at(first, sizes[-1])
+        return numbers.times(value.value / chance(first, sizes[-1])) if value else numbers.NOTHING
+
+    return [*(success(k, n) for k, n in places), _Column("lift", True, lift)]
+
+
+def _axis(name: str, cell: MeasuredCell) -> str:
+    """A coordinate of a cell."""
+    value = cell.place[name]
+    return "" if value is None else _breakable(place_text(name, value))
+
+
+def _area(cell: MeasuredCell) -> str:
+    """The area under the ROC curve."""
+    area = cell.metrics.get("auc_score")
+    return f"{area.value:.3f}" if area else numbers.NOTHING
 
 
 def _breakable(label: str) -> str:

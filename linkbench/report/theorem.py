@@ -31,13 +31,17 @@ def claims(cells: list[MeasuredCell]) -> Lines | None:
     if about is None:
         return None
     shown = [cell for cell in plain if cell.poison == "none" or f"bound:{about}" in cell.metrics]
-    axes = [axis for axis in AXES if axis == "poison" or axis in varying([cell.place for cell in shown])]
-    rows = []
-    for same in grouped(shown, lambda cell: coordinates(cell, axes)):
-        row = [_plain(place_text(axis, same[0].place[axis])) for axis in axes]
-        found = (same[0].metrics.get(f"{name}:{about}") for name in COLUMNS)
-        rows.append([*row, *(numbers.NOTHING if value is None else f"{100 * value.value:.1f}" for value in found)])
+    differing = varying([cell.place for cell in shown])
+    axes = [axis for axis in AXES if axis == "poison" or axis in differing]
+    rows = [_row(same[0], axes, about) for same in grouped(shown, lambda cell: coordinates(cell, axes))]
     return Lines([*((axis, False) for axis in axes), *((words, True) for words in COLUMNS.values())], rows, 0)
+
+
+def _row(cell: MeasuredCell, axes: list[str], about: str) -> list[str]:
+    """Where a cell stands, and its accuracies about the poison's classes."""
+    found = (cell.metrics.get(f"{name}:{about}") for name in COLUMNS)
+    texts = [numbers.NOTHING if value is None else f"{100 * value.value:.1f}" for value in found]
+    return [*(_plain(place_text(axis, cell.place[axis])) for axis in axes), *texts]
 
 
 def _plain(label: str) -> str:

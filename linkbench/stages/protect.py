@@ -141,6 +141,7 @@ def protect(task: Task) -> Artefact:
             labels=tensor(people.labels[rows], task.device) if "labels" in asked else None,
             channel=channel.through if channel is not None else None,
             learned=learned,
+            identity=tuple(people.identity[rows].tolist()),
         )
 
     def blocks() -> Iterator[Array]:

@@ -69,6 +69,7 @@ def knowledge(defender: Defender, network: Predictor, learned: Any = None, count
         reference=torch.from_numpy(np.log(probabilities(60, 12))) if "reference" in asked else None,
         labels=torch.from_numpy(variants(count, 13)) if "labels" in asked else None,
         learned=learned,
+        identity=tuple(range(count)),
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from linkbench.api.schema import Schema
 from linkbench.api.training_data import Examples, Photos, Report, TrainingData
 from linkbench.execution.stdout import captured
+from linkbench.harness.filtered_training import train
 from linkbench.models.networks import PerPhenotype
 from linkbench.models.predictor import place
 from linkbench.testing import fixtures
@@ -71,17 +72,17 @@ def _train(subject: Subject, others: int = 0) -> Trained:
         for what, array in (("photos", examples.photos.array), ("labels", examples.labels), ("genomes", examples.log_p))
     ]
     with captured() as printed, fixtures.chance(7, others):
-        report = subject.plugin().train(network, data)
+        report = train(subject.plugin(), network, data)
     touched = sorted({what for what, array, copy in inputs if not np.array_equal(array, copy)})
     return Trained(before, network, report, printed.text, touched)
 
 
-def _lessons(subject: Subject) -> Trained:
+def _first_training(subject: Subject) -> Trained:
     return _train(subject)
 
 
-def _taught(subject: Subject) -> Trained:
-    trained: Trained = subject.once(_lessons)
+def _trained(subject: Subject) -> Trained:
+    trained: Trained = subject.once(_first_training)
     return trained
 
 
@@ -93,7 +94,7 @@ def _trains(subject: Subject) -> None:
 def the_network_learns(subject: Subject) -> None:
     """Weights change, in place, and stay finite."""
     _trains(subject)
-    before, network, *_ = _taught(subject)
+    before, network, *_ = _trained(subject)
     after = network.state_dict()
     assert list(after) == list(before), "the network has other weights after training; it must be trained in place"
     wrong = [name for name, value in after.items() if not torch.isfinite(value).all()]
@@ -105,7 +106,7 @@ def the_network_learns(subject: Subject) -> None:
 def it_reports_its_curves(subject: Subject) -> None:
     """A `Report` with an epoch at least, every loss finite."""
     _trains(subject)
-    report = _taught(subject).report
+    report = _trained(subject).report
     assert isinstance(report, Report), f"train must return a Report, it returned {type(report).__name__}"
     assert report.history, "the report has no epoch"
     try:
@@ -116,14 +117,14 @@ def it_reports_its_curves(subject: Subject) -> None:
 
 def same_seed_same_weights(subject: Subject) -> None:
     """Trained twice: randomness comes from the data's seed, or torch's generator, which the harness seeds."""
-    one, two = _taught(subject).network.state_dict(), _train(subject, others=1).network.state_dict()
+    one, two = _trained(subject).network.state_dict(), _train(subject, others=1).network.state_dict()
     differ = [name for name in one if not torch.equal(one[name], two[name])]
     assert not differ, f"weights {differ[0]!r} differ between two trainings with the same seed" if differ else ""
 
 
 def what_it_learns_from_stays_as_it_was(subject: Subject) -> None:
     """Photos, labels and genomes of the data are not written to."""
-    touched = _taught(subject).touched
+    touched = _trained(subject).touched
     assert not touched, f"it wrote to {', '.join(touched)}; work on a copy"
 
 
@@ -132,5 +133,5 @@ CHECKS = (
     it_reports_its_curves,
     same_seed_same_weights,
     what_it_learns_from_stays_as_it_was,
-    silent(_taught),
+    silent(_trained),
 )

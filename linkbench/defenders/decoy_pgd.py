@@ -1,0 +1,66 @@
+"""Look like somebody else: a change that has nothing to do with the true genome cannot tell of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from linkbench.api.fields import Epsilon, MaybePhenotypes
+from linkbench.defenders.iterated import Iterated
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from linkbench.api.knowledge import Knowledge, StudySet
+
+
+class DecoyPGD(Iterated):
+    """Match the predictors' outputs for a secret random other person's photo, the same one for all photos of a person.
+
+    Aiming away from the true genome tells of it: whoever runs the tool on people whom he knows learns to read the
+    change. A decoy is drawn without looking at the photo, so that what the predictors say of a matched photo is
+    independent of the truth. Every member of an ensemble is matched by itself. See docs/methods.md.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"predictor"})
+
+    epsilon: Epsilon = 0.025
+    objective: Literal["matched", "variants", "constant"] = Field(
+        default="matched",
+        description="all that predictors say of the decoy's photo, the variants they see in it, or for everybody the "
+        "variants that most people show",
+    )
+    keep: MaybePhenotypes = Field(
+        (), description="phenotypes that the decoy shares with the photo, as predicted: less to change, but they leak"
+    )
+    tolerance: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="leave a photo alone once it is this close to its decoy, in nats over all phenotypes"
+    )
+
+    @classmethod
+    def trial(cls, folder: Path) -> dict[str, Any]:
+        return {"steps": 4}
+
+    def learn(self, studied: StudySet) -> Any:
+        """The people who may become decoys. Raises PluginError without a predictor or with fewer than two people."""
+        from linkbench.defenders.decoys import find_pool
+
+        return find_pool(studied)
+
+    def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
+        from dataclasses import replace
+
+        from linkbench.defenders import decoys
+        from linkbench.defenders.pgd import ascend
+        from linkbench.errors import PluginError
+        from linkbench.models.features import need_predictor
+
+        pool = knowledge.learned
+        if not isinstance(pool, decoys.Pool):
+            raise PluginError("decoy-pgd chooses decoys among people whom it has studied, but was given none")
+        looks, _ = decoys.side_by_side(need_predictor(knowledge.predictor, "decoy-pgd"))
+        target = decoys.targets(self.objective, self.keep, photos, looks, pool, knowledge)
+        sight = self.sight(replace(knowledge, predictor=looks))
+        return ascend(photos, sight, decoys.Match(target, self.tolerance), self.ascent(), knowledge)

@@ -1,0 +1,153 @@
+"""Decoys: who a protected photo shall look like to the predictors, and when it does.
+
+A decoy is drawn from other people by a secret seed and the number of the protected person alone. It tells nothing of
+the true genome, and neither does a photo that predictors cannot tell from the decoy's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linkbench.api import seeds
+from linkbench.api.data import Array
+from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.schema import Schema
+from linkbench.defenders.objectives import Objective
+from linkbench.defenders.sight import Predictor
+from linkbench.errors import PluginError
+from linkbench.models.features import need_predictor
+
+BATCH = 64
+"""Photos that are looked at at a time."""
+
+MOST = 1024
+"""People in the pool at most: more make the draw no more secret."""
+
+
+class Pool(NamedTuple):
+    """People who may become decoys: identity, int64 [D], and what each of M predictors says of one photo of each,
+    log-probabilities float64 [D, M, V]."""
+
+    identity: Array
+    log_probs: Tensor
+
+
+def side_by_side(predictor: Any) -> tuple[Predictor, int]:
+    """The members of an ensemble, each by itself: photos to log-probabilities [n, M * V], and M; M is 1 for another.
+
+    Their mean may fit a decoy while every member still sees the truth.
+    """
+    members = list(getattr(predictor, "predictors", (predictor,)))
+    if len(members) == 1:
+        return members[0], 1
+    return lambda photos: torch.cat([member(photos) for member in members], dim=1), len(members)
+
+
+def find_pool(studied: StudySet) -> Pool:
+    """One photo each of people among the studied, at most MOST of them, drawn by the study's seed.
+
+    Raises PluginError without a predictor or with fewer than two people.
+    """
+    looks, members = side_by_side(need_predictor(studied.predictor, "decoy-pgd"))
+    people = np.unique(studied.identity)
+    if len(people) < 2:
+        raise PluginError(
+            f"decoy-pgd makes people look like somebody else to the predictors, but the photos that it may study show "
+            f"{len(people)} {'person' if len(people) == 1 else 'people'}; give it photos of two or more"
+        )
+    random = seeds.generator(studied.seed, "decoys")
+    chosen = np.sort(random.permutation(people)[:MOST])
+    order = random.permutation(len(studied))  # the first photo of a person in a random order is a random one
+    _, first = np.unique(studied.identity[order], return_index=True)
+    rows = order[first[np.searchsorted(people, chosen)]]
+    with torch.no_grad():
+        parts = [looks(studied.pixels(rows[at : at + BATCH])).double() for at in range(0, len(rows), BATCH)]
+    log_probs = torch.cat(parts)
+    return Pool(chosen, log_probs.view(len(chosen), members, -1))
+
+
+def draw(knowledge: Knowledge, pool: Pool, allowed: Tensor | None) -> Tensor:
+    """int64 [n], each photo's decoy in the pool: the first in its person's secret order who is somebody else.
+
+    allowed: bool [n, D], decoys that a photo may have, where any of them is left; None for all.
+    """
+    out = []
+    for row, person in enumerate(knowledge.identity or knowledge.keys):
+        order = seeds.generator(knowledge.seed, "decoy", person).permutation(len(pool.identity))
+        order = order[pool.identity[order] != person]
+        if allowed is not None and len(fitting := order[allowed[row, torch.from_numpy(order)].cpu().numpy()]):
+            order = fitting
+        out.append(int(order[0]))
+    return torch.tensor(out, dtype=torch.int64)
+
+
+def targets(
+    objective: str, keep: tuple[str, ...], photos: Tensor, looks: Predictor, pool: Pool, knowledge: Knowledge
+) -> Tensor:
+    """float64 [n, M, V], what each predictor shall say of each photo, as probabilities; see `DecoyPGD`."""
+    schema, members = knowledge.schema, pool.log_probs.shape[1]
+    if objective == "constant":
+        return certain(commonest(pool, schema).expand(len(photos), -1), schema, members)
+    allowed = None
+    if keep:
+        with torch.no_grad():
+            shown = variants(looks(photos).double().view(len(photos), members, -1), schema)
+        columns = [schema.names.index(name) for name in keep]
+        theirs = variants(pool.log_probs, schema)
+        allowed = (shown[:, None, columns] == theirs[None][:, :, columns]).all(dim=2)
+    chosen = draw(knowledge, pool, allowed).to(pool.log_probs.device)
+    if objective == "variants":
+        return certain(variants(pool.log_probs, schema)[chosen], schema, members)
+    return pool.log_probs[chosen].exp()
+
+
+def variants(log_probs: Tensor, schema: Schema) -> Tensor:
+    """int64 [n, P], the variant of each phenotype that most speaks for, by the mean over members, [n, M, V]."""
+    mean = log_probs.mean(dim=1)
+    return torch.stack([mean[:, span].argmax(dim=1) for span in schema.slices.values()], dim=1)
+
+
+def certain(chosen: Tensor, schema: Schema, members: int) -> Tensor:
+    """float64 [n, M, V], probability 1 for the variants int64 [n, P]."""
+    starts = torch.tensor([span.start for span in schema.slices.values()], device=chosen.device)
+    out = torch.zeros(len(chosen), schema.width, dtype=torch.float64, device=chosen.device)
+    return out.scatter_(1, chosen + starts, 1.0)[:, None].expand(-1, members, -1)
+
+
+def commonest(pool: Pool, schema: Schema) -> Tensor:
+    """int64 [1, P], the combination of variants that most of the pool show."""
+    found, counts = np.unique(variants(pool.log_probs, schema).cpu().numpy(), axis=0, return_counts=True)
+    return torch.from_numpy(found[counts.argmax()][None]).to(pool.log_probs.device)
+
+
+class Match:
+    """-sum_p KL(t_p || g_p(x)), the mean over M predictors: how well a photo passes for its decoy; 0 at best.
+
+    target: float64 [n, M, V], the probabilities t; tolerance: a photo is finished once the sum is at most this for
+    every predictor, None: never.
+    """
+
+    def __init__(self, target: Tensor, tolerance: float | None) -> None:
+        self.target, self.tolerance = target, tolerance
+        self.entropy = torch.special.xlogy(target, target).sum(dim=2)
+
+    def _apart(self, log_probs: Tensor) -> Tensor:
+        """float64 [n, M]."""
+        apart: Tensor = self.entropy - (self.target * log_probs.double().view(self.target.shape)).sum(dim=2)
+        return apart
+
+    def value(self, log_probs: Tensor) -> Tensor:
+        return -self._apart(log_probs).mean(dim=1)
+
+    def met(self, log_probs: Tensor) -> Tensor | None:
+        return None if self.tolerance is None else (self._apart(log_probs) <= self.tolerance).all(dim=1)
+
+    def rows(self, index: Tensor) -> Objective:
+        return Match(self.target[index], self.tolerance)
+
+    def at(self, part: float) -> Match:
+        return self
