@@ -9,6 +9,7 @@ import pytest
 
 from linkbench.api.data import Artefact
 from linkbench.registry.spec import Spec
+from linkbench.results.conclusions import Photos
 from linkbench.results.flags import HALF_STEP, Change, Facts, flag
 from linkbench.results.table import Row
 
@@ -116,36 +117,55 @@ def test_weak_model_is_judged_without_a_defender(sex: float, expected: str) -> N
     assert words(poisoned) == {"none": ""}, "a poisoned model is meant to be weak"
 
 
-def test_weaker_than_noise() -> None:
-    def table(pgd: float, **noise: Any) -> dict[str, str]:
+def linked(known: Facts, people: int, of: int = 200) -> Facts:
+    """The facts of a cell in which the attacker names so many people, the same first ones in every cell."""
+    return known._replace(reached=Photos((np.arange(of) < people).astype(float), np.arange(of), np.ones(of)))
+
+
+def test_weaker_than_noise_is_what_a_paired_test_says() -> None:
+    def table(pgd: int, **noise: Any) -> dict[str, str]:
         return words(
             {
-                "noise": (rows("noise", 0.16, **noise), facts("noise")),
-                "pgd": (rows("pgd", pgd), facts()),
-                "none": (rows("none", 0.16, epsilon=None), facts("none")),
+                "noise": (rows("noise", **noise), linked(facts("noise"), 32)),
+                "pgd": (rows("pgd"), linked(facts(), pgd)),
+                "none": (rows("none", epsilon=None), linked(facts("none"), 60)),
             }
         )
 
-    assert table(0.16)["pgd"] == "weaker-than-noise"
-    assert table(0.159) == {"noise": "", "pgd": "", "none": ""}
-    assert table(0.2, epsilon=0.02)["pgd"] == "", "another budget is no comparison"
-    assert table(0.2, channel="png")["pgd"] == ""
+    assert table(40)["pgd"] == "weaker-than-noise", "eight people more, nobody less"
+    for equal in (32, 34, 20):
+        assert table(equal) == {"noise": "", "pgd": "", "none": ""}, "two people more may be chance"
+    assert table(40, epsilon=0.02)["pgd"] == "", "another budget is no comparison"
+    assert table(40, channel="png")["pgd"] == ""
     blind = facts()._replace(looks=False)
-    cells = {"noise": (rows("noise"), blind._replace(defender=facts("noise").defender)), "pgd": (rows("pgd"), blind)}
+    cells = {
+        "noise": (rows("noise"), linked(blind._replace(defender=facts("noise").defender), 32)),
+        "pgd": (rows("pgd"), linked(blind, 40)),
+    }
     assert words(cells)["pgd"] == "", "an attacker that looks at no photo is hurt by nothing"
 
 
+def test_tests_are_corrected_over_all_cells_of_the_run() -> None:
+    def table(defences: int) -> dict[str, str]:
+        cells = {"noise": (rows("noise"), linked(facts("noise"), 32))}
+        cells |= {f"d{at}": (rows(f"d{at}"), linked(facts(), 40 if at == 0 else 32)) for at in range(defences)}
+        return words(cells)
+
+    assert table(1)["d0"] == "weaker-than-noise"
+    assert set(table(20).values()) == {""}, "p = .008 is nothing among twenty"
+
+
 def test_black_box_beats_white_box() -> None:
-    def table(white: float, black: float, **more: Any) -> dict[str, str]:
+    def table(white: int, black: int, **more: Any) -> dict[str, str]:
         return words(
             {
-                "white": (rows("white", white), facts(knowledge="white-box", steps=20)),
-                "black": (rows("black", black), facts(**{"knowledge": "other-seed", "steps": 20, **more})),
+                "white": (rows("white"), linked(facts(knowledge="white-box", steps=20), white)),
+                "black": (rows("black"), linked(facts(**{"knowledge": "other-seed", "steps": 20, **more}), black)),
             }
         )
 
-    assert set(table(0.10, 0.05).values()) == {"black-box-beats-white-box"}
-    assert set(table(0.05, 0.10).values()) == {""}
-    assert set(table(0.05, 0.045).values()) == {""}
-    assert set(table(0.10, 0.05, steps=40).values()) == {""}, "other parameters are another defender"
-    assert set(table(0.10, 0.05, knowledge="m").values()) == {""}, "the attacked model by its name is white-box"
+    assert set(table(20, 10).values()) == {"black-box-beats-white-box"}
+    assert set(table(10, 20).values()) == {""}
+    assert set(table(12, 10).values()) == {""}
+    assert set(table(20, 10, steps=40).values()) == {""}, "other parameters are another defender"
+    assert set(table(20, 10, knowledge="m").values()) == {""}, "the attacked model by its name is white-box"

@@ -103,24 +103,6 @@ def test_the_headline_of_a_poison_is_best_of() -> None:
     ]
 
 
-def test_the_summary_names_the_headline() -> None:
-    cells = pooled(read_cells(Results(rows(), run())))
-    (said,) = poisons.headline(cells, roles(run()), run())
-    assert said == (
-        "Against the poison signs, an attacker who tries every countermeasure (best-of) still reaches 20.0% at "
-        "success@1 in a population of 50, 29.0% without poison; guessing reaches 2.0%."
-    )
-    told = run(best=False)
-    (said,) = poisons.headline(cells, roles(told), told)
-    assert "the best of the recipes (best-of) still reaches 20.0%" in said
-    other = [row._replace(poison="weak", cell=f"w{row.cell}", value=0.25) for row in rows() if row.poison == "signs"]
-    told = run()
-    (said,) = poisons.headline(pooled(read_cells(Results([*rows(), *other], told))), roles(told), told)
-    assert said.startswith("Of 2 poisons, signs leaves least: an attacker who")
-    unpoisoned = [row for row in rows() if row.poison == "none"]
-    assert poisons.headline(read_cells(Results(unpoisoned, told)), roles(told), told) == []
-
-
 def test_without_best_of_the_highest_of_the_row_counts() -> None:
     told = run(best=False)
     out = found(told)

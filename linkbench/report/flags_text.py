@@ -12,7 +12,7 @@ FLAGS: dict[str, str] = {
     "8-bit step.",
     "weak-model": "Without any defender no phenotype is predicted, or nobody identified, clearly better than by "
     "chance: there is little to protect against.",
-    "weaker-than-noise": "Unaimed noise of the same budget protects as well.",
+    "weaker-than-noise": "Unaimed noise of the same budget protects better, by a paired test over people.",
     "black-box-beats-white-box": "The same defender does better with another model's gradients than with those of the "
     "attacker's own predictor: the optimisation is stuck, so the white-box number is no worst case.",
     "poison-below-quantisation": "The poison's budget is below half an 8-bit step (0.5/255) and the photos that the "

@@ -61,9 +61,7 @@ def render(results: Results, folder: Path) -> str:
         "linkbench.report",
         document.source("page.css").replace("/*choices*/", _choice_rules(found)),
         name=cleaned(scenario.get("name", "linkbench run")),
-        summary=identification.sentences(one, level)
-        if named
-        else [*summary.sentences(one, parts, level), *poisons.headline(one, parts, results.run)],
+        summary=identification.sentences(one, level) if named else summary.sentences(results.conclusions(), one, parts),
         facts=facts(results, cells, files),
         sections=found,
         matrices=identification.matrices(one, level) if named else defences.matrices(one, parts, level),

@@ -9,7 +9,6 @@ from linkbench.report.cells import (
     MeasuredCell,
     Roles,
     Value,
-    chance,
     cleaned,
     coordinates,
     grouped,
@@ -80,31 +79,6 @@ def tables(
             words = f"success@{ks[0]} of {main}, population of {n}"
             grids.append(_grid(_title(setting, words), group, linked, best, {}))
     return Poisons(_text(own, best), grids, _choices(own, trainings))
-
-
-def headline(cells: list[MeasuredCell], parts: Roles, run: dict[str, Any]) -> list[str]:
-    """The poison that leaves least to the strongest attacker, with `best-of` where it was played, else all recipes."""
-    n, ks = chosen_size(cells), top_k(cells)
-    best = _best_of(run)
-    own = [cell for cell in cells if cell.defender == "none" and parts.is_attack(cell.attacker)]
-    own = [cell for cell in own if cell.model in best] or own
-    scored = [(cell, value) for cell in own if ks and (value := cell.at(ks[0], n))]
-    worst: dict[str, tuple[MeasuredCell, Value]] = {}  # a poison is worth what it leaves to the worst attacker it met
-    for cell, value in scored:
-        if cell.poison not in worst or value.value > worst[cell.poison][1].value:
-            worst[cell.poison] = (cell, value)
-    clean = worst.pop("none", None)
-    if not worst or n is None:
-        return []
-    name, (cell, value) = min(worst.items(), key=lambda item: item[1][1].value)
-    who = "an attacker who tries every countermeasure (best-of)" if best else f"the best of the recipes ({cell.model})"
-    first = f"Of {len(worst)} poisons, {name} leaves least" if len(worst) > 1 else f"Against the poison {name}"
-    without = f", {numbers.percent(clean[1].value)} without poison" if clean else ""
-    stop = ":" if len(worst) > 1 else ","
-    return [
-        f"{first}{stop} {who} still reaches {numbers.percent(value.value)} at success@{ks[0]} in a population of {n}"
-        f"{without}; guessing reaches {numbers.percent(chance(ks[0], n))}."
-    ]
 
 
 def _text(cells: list[MeasuredCell], best: set[str]) -> str:

@@ -1,98 +1,181 @@
-"""The findings of a run in plain words, computed from its numbers."""
+"""What a run shows, in words. Whatever compares comes from the paired tests of `linkbench.results.conclusions`."""
 
 from __future__ import annotations
 
 from linkbench.report import numbers
-from linkbench.report.cells import (
-    MeasuredCell,
-    Roles,
-    Value,
-    chance,
-    coordinates,
-    nearest,
-    sizes,
-    strongest,
-    top_k,
-    undefended,
-)
-from linkbench.report.defences import chosen_size
-from linkbench.report.figures import panel_titles
+from linkbench.report.cells import MeasuredCell, Roles, cleaned, undefended
+from linkbench.results.conclusions import ANY, Finding, Setting
 
-SETTING = ("cohort", "genomes", "model", "poison", "channel")
-"""What attackers in the same situation share."""
+MANY = 1_000_000
+"""More people than this are not counted out."""
+
+NAMED = 4
+"""Defences that a sentence names."""
 
 
-def sentences(cells: list[MeasuredCell], parts: Roles, level: str) -> list[str]:
-    """What the reader should know before any figure; empty where nothing was measured."""
-    plain = undefended(cells)
-    ks, n = top_k(plain), nearest(sizes(plain), 100)
-    if not ks or n is None:
-        return []
-    k = ks[0]
-    attacks = [cell for cell in plain if parts.is_attack(cell.attacker) and cell.at(k, n)]
-    best = strongest(attacks)
+def headline(settings: list[Setting]) -> list[Setting]:
+    """The settings that count: for each way of posting, the strongest of all models."""
+    out: dict[tuple[str, ...], Setting] = {}
+    for setting in settings:
+        key = tuple(setting.place[name] for name in ("cohort", "genomes", "channel"))
+        if key not in out or setting.place["model"] == ANY:
+            out[key] = setting
+    return list(out.values())
+
+
+def sentences(settings: list[Setting], cells: list[MeasuredCell], parts: Roles) -> list[str]:
+    """What the reader should know before any figure: for each way of posting the attack, and what defences do."""
+    chosen = headline(settings)
     out = []
-    if best is not None:
-        where = panel_titles(plain, SETTING)[coordinates(best, SETTING)]
-        out.append(_attack(best, k, n, level, where, several=len(attacks) > 1))
-    out += _bounds(plain, parts, k, n, best)
-    out += _defence(cells, parts)
+    for setting in chosen:
+        where = _where(setting, chosen)
+        out += [f"{where}{attack(setting)}", *defences(setting), *_bounds(setting, cells, parts)]
     return out
 
 
-def _attack(best: MeasuredCell, k: int, n: int, level: str, where: str, several: bool) -> str:
-    value = best.success[k][n]
-    setting = f" ({where})" if where else ""
-    who = f"the strongest attacker, {best.attacker}," if several else f"the attacker {best.attacker}"
-    what = "names the right genome" if k == 1 else f"has the right genome among its {k} best"
-    guess = chance(k, n)
-    ratio = value.value / guess
-    against = (
-        f"{numbers.times(ratio)} what guessing would reach ({numbers.percent(guess)})"
-        if not value.low <= guess <= value.high
-        else f"not distinguishable from guessing ({numbers.percent(guess)})"
-    )
+def lines(settings: list[Setting], most: int = 3) -> list[str]:
+    """The conclusion in a few lines, for the end of a terminal's output: the attack, and what defences do about it."""
+    chosen = headline(settings)
+    if len(chosen) == 1:
+        return [attack(chosen[0]), *defences(chosen[0])][:most]
+    told = []
+    for setting in chosen[:most]:
+        said = " ".join([attack(setting), *defences(setting)[:1]])
+        told.append(f"{_where(setting, chosen)}{said}")
+    more = len(chosen) - most
+    return told if more <= 0 else [*told[:-1], f"{told[-1]} {more} more in report.html."]
+
+
+def _where(setting: Setting, among: list[Setting]) -> str:
+    """How photos were posted, and of whom, where that differs."""
+    differing = [name for name in ("cohort", "genomes", "channel") if len({one.place[name] for one in among}) > 1]
+    told = [f"{'posted as' if name == 'channel' else name} {cleaned(setting.place[name])}" for name in differing]
+    text = ", ".join(told)
+    return f"{text[0].upper()}{text[1:]}: " if text else ""
+
+
+def name(finding: Finding) -> str:
+    """A protection with its budget."""
+    poison, defender, epsilon = finding.protection
+    budget = "" if epsilon is None else f", ε {numbers.epsilon(epsilon)}"
+    if poison == "none":
+        return f"{cleaned(defender)}{budget}"
     return (
-        f"In a population of {n} genomes{setting}, {who} {what} for {numbers.percent(value.value)} of the photos "
-        f"({level} interval {numbers.percent_range(value.low, value.high)}): {against}."
+        f"poison {cleaned(poison)}"
+        if defender == "none"
+        else f"{cleaned(defender)}{budget} and poison {cleaned(poison)}"
     )
 
 
-def _bounds(plain: list[MeasuredCell], parts: Roles, k: int, n: int, best: MeasuredCell | None) -> list[str]:
-    """What the true phenotypes would allow, in the same setting as the best attack."""
-    same = plain
-    if best is not None:
-        same = [cell for cell in plain if coordinates(cell, SETTING) == coordinates(best, SETTING)]
-    truth = [value for cell in same if cell.attacker in parts.truth and (value := cell.at(k, n))]
-    known = [(cell, value) for cell in same if cell.attacker in parts.informed and (value := cell.at(k, n))]
+def attack(setting: Setting) -> str:
+    """What the strongest attacker reaches where nothing is defended, and whether that is more than guessing."""
+    k, n = setting.question.k, setting.question.n
+    guess = f"guessing {numbers.percent(setting.guess)}"
+    if setting.plain is None:
+        return f"Nothing was measured without a defence (success@{k} of {n}, {guess})."
+    plain = setting.findings[setting.plain]
+    what = "names the right one" if k == 1 else f"has the right one among its {k} best"
+    value = plain.success
+    text = (
+        f"Of {n} candidates, without a defence, the strongest attacker, {cleaned(plain.attacker)}, {what} for "
+        f"{numbers.percent(value.value)} of the photos ({100 * setting.question.level:g}% interval "
+        f"{numbers.percent_range(value.low, value.high)}); {guess}."
+    )
+    if setting.above:
+        return text
+    nothing = "That cannot be told from guessing, so nothing shows what defences are worth"
+    return f"{text} {nothing}{_people(setting, setting.needed)}."
+
+
+def defences(setting: Setting) -> list[str]:
+    """What defences do, each against none, noise and the others; nothing where none was played or nothing to defend."""
+    own = setting.defences
+    if not own or setting.plain is None or not setting.above:
+        return []
+    out = [_leaders(setting, own)] if setting.leaders() else [_nobody(setting, own)]
+    noisy = [one for one in own if one.against_none == "less" and one.against_noise in ("open", "more")]
+    if noisy:
+        out.append(f"Noise of the same budget may do as much as {_listed(noisy)}.")
+    less = [one for one in own if one.against_none == "less" and one not in setting.leaders()]
+    if less:
+        out.append(f"Also less than without a defence: {_listed(less, values=True)}.")
+    still = [one for one in own if one.against_none == "open"]
+    if still and setting.leaders():
+        out.append(f"Cannot be told from no defence: {_listed(still)}{_people(setting, _fewest(still))}.")
+    worse = [one for one in own if one.against_none == "more"]
+    if worse:
+        out.append(f"More photos are linked than without a defence with {_listed(worse, values=True)}.")
+    return out
+
+
+def _leaders(setting: Setting, own: list[Finding]) -> str:
+    safest, leaders = setting.safest(), setting.leaders()
+    best = leaders[0]
+    if safest is not None:
+        first = f"The safest of {len(own)} defences is {name(best)}" if len(own) > 1 else f"{name(best)} protects"
+        return f"{first}: {_left(best)}."
+    others = [setting.findings[at] for at in best.equals]
+    return f"{name(best)} leaves {_left(best)}. It cannot be told from {_listed(others)}."
+
+
+def _left(finding: Finding) -> str:
+    """`1.0% (0.4–3.4%), 4.5 points less (1.6 to 7.9) than without a defence`."""
+    change = finding.change
+    assert change is not None
+    value = finding.success
+    return (
+        f"{numbers.percent(value.value)} ({numbers.percent_range(value.low, value.high)}) linked by "
+        f"{cleaned(finding.attacker)}, {-100 * change.value:.1f} points less "
+        f"({-100 * change.high:.1f} to {-100 * change.low:.1f}) than without a defence"
+    )
+
+
+def _nobody(setting: Setting, own: list[Finding]) -> str:
+    """No defence is told from none."""
+    best = min((one for one in own if one.against_none == "open"), key=lambda one: one.success.value, default=None)
+    if best is None:
+        return "No defence leaves less than no defence."
+    value = best.success
+    left = f"{numbers.percent(value.value)} ({numbers.percent_range(value.low, value.high)})"
+    if len(own) == 1:
+        said = f"{name(best)} cannot be told from no defence: it leaves {left}"
+    else:
+        said = f"None of {len(own)} defences can be told from no defence: the lowest, {name(best)}, leaves {left}"
+    return f"{said}{_people(setting, best.needed)}."
+
+
+def _people(setting: Setting, needed: int | None) -> str:
+    """How many people would tell, next to how many there are."""
+    if needed is None:
+        return ""
+    digits = 10 ** max(len(str(needed)) - 2, 0)
+    number = "more than a million" if needed > MANY else f"about {-(-needed // digits) * digits:,}"
+    return f"; to tell would take {number} people, here are {setting.people:,}"
+
+
+def _fewest(findings: list[Finding]) -> int | None:
+    return min((one.needed for one in findings if one.needed is not None), default=None)
+
+
+def _listed(findings: list[Finding], values: bool = False) -> str:
+    words = [f"{name(one)} ({numbers.percent(one.success.value)})" if values else name(one) for one in findings]
+    more = len(words) - NAMED
+    return "; ".join(words[:NAMED]) + (f" and {more} more" if more > 0 else "") if len(words) > 1 else words[0]
+
+
+def _bounds(setting: Setting, cells: list[MeasuredCell], parts: Roles) -> list[str]:
+    """What the true phenotypes would allow where nothing is defended."""
+    k, n = setting.question.k, setting.question.n
+    place = {name: value for name, value in setting.place.items() if value != ANY}
+    same = [cell for cell in undefended(cells) if all(cell.place[name] == value for name, value in place.items())]
+    reached = [(value.value, cell.attacker) for cell in same if (value := cell.at(k, n))]
+    truth = [pair for pair in reached if pair[1] in parts.truth]
+    known = [pair for pair in reached if pair[1] in parts.informed]
     words = []
     if known:
-        cell, value = max(known, key=lambda pair: pair[1].value)
-        words.append(f"told some true phenotypes ({cell.attacker}) it reaches {numbers.percent(value.value)}")
+        share, attacker = max(known)
+        words.append(f"told some true phenotypes ({attacker}) an attacker reaches {numbers.percent(share)}")
     if truth:
-        words.append(f"with every phenotype known it would reach {numbers.percent(max(truth)[0])}")
+        words.append(f"with every phenotype known it would be {numbers.percent(max(truth)[0])}")
     text = "; ".join(words)
     return [f"{text[0].upper()}{text[1:]}."] if text else []
-
-
-def _defence(cells: list[MeasuredCell], parts: Roles) -> list[str]:
-    """The defence that leaves least to the strongest attacker of each setting."""
-    n, ks = chosen_size(cells), top_k(cells)
-    defended: dict[tuple[str, float | None], list[tuple[MeasuredCell, Value]]] = {}
-    for cell in cells:
-        if cell.defender != "none" and parts.is_attack(cell.attacker) and ks and (value := cell.at(ks[0], n)):
-            defended.setdefault((cell.defender, cell.epsilon), []).append((cell, value))
-    if not defended or n is None:
-        return []
-    # a defence is worth what it leaves to the worst attacker it met
-    worst = {name: max(pairs, key=lambda pair: pair[1].value) for name, pairs in defended.items()}
-    (name, budget), (cell, value) = min(worst.items(), key=lambda item: item[1][1].value)
-    size = f" with ε {numbers.epsilon(budget)}" if budget is not None else ""
-    return [
-        f"Of {len(defended)} defences, {name}{size} protects best: the strongest attacker that it met "
-        f"({cell.attacker}) reaches {numbers.percent(value.value)} at success@{ks[0]} in a population of {n}; guessing "
-        f"reaches {numbers.percent(chance(ks[0], n))}."
-        if len(defended) > 1
-        else f"Against the defence {name}{size} the best attacker ({cell.attacker}) reaches "
-        f"{numbers.percent(value.value)} at success@{ks[0]} in a population of {n}."
-    ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linkbench.report import flags_text, numbers, theorem
+from linkbench.report import flags_text, numbers, summary, theorem
 from linkbench.report.cells import (
     Failed,
     MeasuredCell,
@@ -93,6 +93,8 @@ def show(results: Results, console: Console | None = None) -> None:
         _show_failed(failed, len(cells), screen)
     elif not cells:
         screen.say("no cells, so no numbers")
+    for at, line in enumerate(summary.lines(results.conclusions())):
+        screen.say(line if at else f"\n{line}", "bold")
 
 
 def _show_cells(results: Results, cells: list[MeasuredCell], screen: _Screen) -> None:

@@ -6,9 +6,12 @@ over-budget                      the plugin left its budget and was taken back b
 over-budget-after-publication    what was published differs by more than the budget and half an 8-bit step
 weak-model                       without any defender, no phenotype is predicted, and nobody is identified, clearly
                                  better than by chance
-weaker-than-noise                unaimed noise of the same budget protects as well
-black-box-beats-white-box        the same defender does better with a surrogate than with the attacker's own predictor
+weaker-than-noise                unaimed noise of the same budget protects better, by a paired test
+black-box-beats-white-box        the same defender does better with a surrogate than with the attacker's own predictor,
+                                 by a paired test
 poison-...                       the three about budgets, for the poison and the photos that the attacker trained on
+
+The tests of each kind are corrected together over all cells of a run: no such flag is wrong with probability `level`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ import numpy as np
 
 from linkbench.api.base import Defender
 from linkbench.api.data import Array, Artefact
+from linkbench.metrics.comparison import by_person, holm, p_values
 from linkbench.registry.spec import Spec
+from linkbench.results.conclusions import YARDSTICKS, Photos
 
 if TYPE_CHECKING:
     from linkbench.results.table import Row
@@ -35,9 +40,6 @@ ROUNDING = 1e-6
 
 ABOVE_CHANCE = 0.05
 """A predictor is clearly better than chance if its interval of balanced accuracy lies this far above it."""
-
-CLEARLY_LOWER = 0.01
-"""Success that is lower by less than this is not called lower between two kinds of knowledge."""
 
 STILL = 0.1
 """Gradients have vanished if more than this part of the photos did not move at all."""
@@ -67,7 +69,8 @@ class Facts(NamedTuple):
 
     defender: the plugin with its parameters; needs: what it must know; chance: 1 / number of variants by phenotype;
     looks: whether the attacker looks at photos; eight_bit: whether the channel has 8 bits; change, poison: what was
-    done to the linked photos and to those that the attacker trained on, None where nothing was changed.
+    done to the linked photos and to those that the attacker trained on, None where nothing was changed; reached: what
+    the attacker reached with each photo, None where that was not measured.
     """
 
     defender: Spec | None
@@ -77,6 +80,7 @@ class Facts(NamedTuple):
     eight_bit: bool
     change: Change | None
     poison: Change | None = None
+    reached: Photos | None = None
 
     @classmethod
     def of(
@@ -85,6 +89,7 @@ class Facts(NamedTuple):
         chance: Mapping[str, float],
         quality: Artefact | None,
         poison: Change | None = None,
+        reached: Photos | None = None,
     ) -> Facts:
         """The facts of a cell from its plugins by kind: `attacker` or `identifier`, and `defender`, `channel`."""
         spec = specs.get("defender")
@@ -98,11 +103,12 @@ class Facts(NamedTuple):
             eight_bit="channel" in specs and specs["channel"].plugin().eight_bit,
             change=None if spec is None or quality is None else Change(spec, quality),
             poison=poison,
+            reached=reached,
         )
 
 
-def flag(rows: list[Row], facts: Mapping[str, Facts]) -> list[Row]:
-    """The rows with their flags, in order; cells without facts keep none. facts: by cell id."""
+def flag(rows: list[Row], facts: Mapping[str, Facts], level: float = 0.95) -> list[Row]:
+    """The rows with their flags, in order; cells without facts keep none. facts: by cell id; level: of the tests."""
     cells: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         cells[row.cell].append(row)
@@ -118,12 +124,15 @@ def flag(rows: list[Row], facts: Mapping[str, Facts]) -> list[Row]:
         if _weak(group, cells, facts):
             for cell in group:
                 words[cell].append("weak-model")
+    noise, knowledge = [], []
     for group in places.values():
-        success = {cell: value for cell in group if (value := _success(cells[cell])) is not None and facts[cell].looks}
-        for cell in _weaker_than_noise(success, cells, facts):
-            words[cell].append("weaker-than-noise")
-        for cell in _black_box_beats_white_box(success, cells, facts):
-            words[cell].append("black-box-beats-white-box")
+        tested = [cell for cell in group if facts[cell].looks and facts[cell].reached is not None]
+        noise += _with_noise(tested, cells, facts)
+        knowledge += _with_other_knowledge(tested, cells, facts)
+    for cell in dict.fromkeys(weaker for weaker, _ in _surely_linked_more(noise, facts, level)):
+        words[cell].append("weaker-than-noise")
+    for cell in dict.fromkeys(cell for pair in _surely_linked_more(knowledge, facts, level) for cell in pair):
+        words[cell].append("black-box-beats-white-box")  # both: either number may be the wrong one
     return [row._replace(flags=";".join(words[row.cell])) if words.get(row.cell) else row for row in rows]
 
 
@@ -175,45 +184,53 @@ def _weak(group: list[str], cells: Mapping[str, list[Row]], facts: Mapping[str, 
     return seen
 
 
-def _success(rows: list[Row]) -> float | None:
-    """success@1 averaged over the population sizes of the table, all photos alone (n=1) left out."""
-    values = [row.value for row in rows if row.metric == "success" and row.k == 1 and row.n != 1]
-    return float(np.mean(values)) if values else None
+Pair = tuple[str, str]
+"""Two cells that differ in the defence alone."""
 
 
-def _weaker_than_noise(
-    success: Mapping[str, float], cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]
-) -> list[str]:
-    noise: dict[float, float] = {}
-    for cell, value in success.items():
-        if _name(facts[cell]) == "noise" and (epsilon := cells[cell][0].epsilon) is not None:
-            noise[epsilon] = min(value, noise.get(epsilon, 1.0))
-    out = []
-    for cell, value in success.items():
-        epsilon = cells[cell][0].epsilon
-        if _name(facts[cell]) not in ("none", "noise") and epsilon and value >= noise.get(epsilon, np.inf):
-            out.append(cell)
-    return out
+def _with_noise(group: list[str], cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -> list[Pair]:
+    """Every defence with every noise of its budget."""
+    budgets = {cell: cells[cell][0].epsilon for cell in group}
+    return [
+        (cell, noise)
+        for cell, noise in itertools.permutations(group, 2)
+        if budgets[cell]
+        and budgets[cell] == budgets[noise]
+        and _name(facts[cell]) not in YARDSTICKS
+        and _name(facts[noise]) == "noise"
+    ]
 
 
-def _black_box_beats_white_box(
-    success: Mapping[str, float], cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]
-) -> list[str]:
-    """Both cells of such a pair: either number may be the wrong one."""
+def _with_other_knowledge(group: list[str], cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -> list[Pair]:
+    """The same defender with the attacker's own predictor, and with another one."""
     same: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
-    for cell in success:
+    for cell in group:
         spec = facts[cell].defender
         if spec is not None and "predictor" in facts[cell].needs:
             params = {name: value for name, value in spec.params.items() if name != "knowledge"}
             own = spec.params.get("knowledge", "white-box") in ("white-box", cells[cell][0].model)
             same[spec.name, repr(sorted(params.items()))].append((cell, own))
-    out: dict[str, None] = {}
-    for group in same.values():
-        whites, blacks = ([cell for cell, own in group if own is kind] for kind in (True, False))
-        for white, black in itertools.product(whites, blacks):
-            if success[black] < success[white] - CLEARLY_LOWER:
-                out |= {white: None, black: None}
-    return list(out)
+    return [
+        (white, black)
+        for alike in same.values()
+        for (white, own), (black, other) in itertools.permutations(alike, 2)
+        if own and not other
+    ]
+
+
+def _surely_linked_more(pairs: list[Pair], facts: Mapping[str, Facts], level: float) -> list[Pair]:
+    """The pairs of whose first more photos are linked than of the second, by paired tests corrected together."""
+    differences = []
+    for pair in pairs:
+        reached = [known for cell in pair if (known := facts[cell].reached) is not None]
+        values = [by_person(own.success[:, None], own.identity, own.weight[:, None])[:, 0] for own in reached]
+        differences.append(values[0] - values[1])
+    p = holm(np.array([p_values(difference[:, None])[0] for difference in differences]))
+    return [
+        pair
+        for pair, difference, adjusted in zip(pairs, differences, p, strict=True)
+        if difference.mean() > 0 and adjusted <= 1.0 - level
+    ]
 
 
 def _name(known: Facts) -> str:

@@ -18,9 +18,11 @@ from linkbench import __version__
 from linkbench.api.data import Array, Artefact, Stream
 from linkbench.errors import InputError
 from linkbench.execution.run import RunOutcome, step_label
+from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
 from linkbench.registry.spec import nested_specs
+from linkbench.results.conclusions import Setting, asked_of, conclude, from_json, to_json
 from linkbench.results.flags import Change, Facts, flag
 from linkbench.results.table import NUMBERS, PLACE, Row, from_csv, to_csv
 from linkbench.scenario.file import SECTIONS, Scenario
@@ -36,11 +38,19 @@ class Results(NamedTuple):
     rows: list[Row]
     run: dict[str, Any]
 
+    def conclusions(self) -> list[Setting]:
+        """What the run shows, setting by setting; empty where an earlier linkbench drew no conclusions."""
+        try:
+            return from_json(self.run.get("conclusions", []))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"the conclusions in run.json are damaged ({error!r}); run the scenario again") from None
+
 
 def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
     """All rows of the cells that succeeded, in the order of the plan, with their validity flags."""
     out: list[Row] = []
     facts: dict[str, Facts] = {}
+    level = 0.95
     place, numbers = itemgetter(*PLACE), itemgetter(*NUMBERS)
     for cell in plan.cells:
         if cell.id in outcome.cells:
@@ -55,8 +65,11 @@ def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
             poison = None
             if "poison" in cell.steps:
                 poison = Change(plan.steps[cell.steps["poison"]].specs["defender"], left["poison_quality"])
-            facts[cell.id] = Facts.of(specs, chance, left.get("quality"), poison)
-    return flag(out, facts)
+            measure = Measure.model_validate(plan.steps[cell.steps["measure"]].settings)
+            reached = asked_of(left["rank"], measure)
+            facts[cell.id] = Facts.of(specs, chance, left.get("quality"), poison, reached)
+            level = measure.level
+    return flag(out, facts, level)
 
 
 def describe(
@@ -95,6 +108,7 @@ def describe(
             old = old_steps.get(before.get(_place(cell_record, stage), ""))
             if id_ in steps and old is not None and "changed" not in steps[id_]:
                 steps[id_]["changed"] = changes(old["key"], steps[id_]["key"])
+    sees = {spec.label: sorted(spec.plugin().sees) for spec in (*scenario.attackers, *scenario.identifiers)}
     run = {
         "format": FORMAT,
         "scenario": scenario.resolved(),
@@ -104,13 +118,14 @@ def describe(
         "report": code_digest("linkbench.report.page"),
         "schema": _schema(scenario),
         "plugins": plugins(scenario),
-        "sees": {spec.label: sorted(spec.plugin().sees) for spec in (*scenario.attackers, *scenario.identifiers)},
+        "sees": sees,
         "eight_bit": {spec.label: bool(spec.plugin().eight_bit) for spec in scenario.channels},
         "training": {
             cell.steps["curves"]: outcome.cells[cell.id]["curves"].meta
             for cell in plan.cells
             if cell.id in outcome.cells and "curves" in cell.steps
         },
+        "conclusions": to_json(conclude(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])),
         "steps": steps,
         "cells": cells,
     }
