@@ -129,7 +129,7 @@ class TestEveryAttacker:
 
         monkeypatch.setattr(cls, "learn", spy_learn)
         monkeypatch.setattr(cls, "score", spy_score)
-        target = gather(self.plugin, self.people, published(self.people), None)
+        target = gather(self.plugin, self.people, published(self.people), {}, 0)
         scores = ranked_scores(self.plugin, self.genomes, target)
         list(scores.blocks())
         assert seen
@@ -138,7 +138,7 @@ class TestEveryAttacker:
             assert {name for name in EVIDENCE if getattr(evidence, name) is not None} == self.plugin.sees
 
     def test_nobody_is_judged_by_what_his_own_photos_teach(self) -> None:
-        target = gather(self.plugin, self.people, published(self.people), None)
+        target = gather(self.plugin, self.people, published(self.people), {}, 0)
         judged = np.concatenate([examples.photos for examples in target.lessons])
         assert sorted(judged.tolist()) == list(range(23))
         learns = type(self.plugin).learn is not Attacker.learn
@@ -151,7 +151,7 @@ class TestEveryAttacker:
     def test_grouping_changes_no_score(self) -> None:
         twice = np.tile(np.arange(41), 3)
         genomes = Genomes(self.genomes.schema, strings([f"g{row}" for row in range(123)]), self.genomes.log_p[twice])
-        target = gather(self.plugin, self.people, published(self.people), None)
+        target = gather(self.plugin, self.people, published(self.people), {}, 0)
         tables = []
         for group in (True, False):
             scores = ranked_scores(self.plugin, genomes, target, group=group)
@@ -169,7 +169,7 @@ def test_held_out_photos_teach_where_there_are_some() -> None:
         Artefact({"photo": index, "probabilities": people.predictions[index]}, {})
         for index in (np.arange(12), np.arange(12, 20))
     )
-    target = gather(Calibrated(), people, linked, held_out)
+    target = gather(Calibrated(learns="clean"), people, linked, {"clean": held_out}, 0)
     assert target.truth.tolist() == people.truth[:12].tolist()
     [examples] = target.lessons
     assert examples.photos.tolist() == list(range(12))
@@ -282,7 +282,7 @@ SIZES = Measure.model_validate({"sizes": [2, 10, "all"], "top_k": [1, 3]})
 
 def match(genomes: Genomes, people: Cohort, seed: int = 0) -> Any:
     """The drawn populations of an assignment, and its match of everybody."""
-    return matched(Assignment(), genomes, gather(Assignment(), people, published(people), None), SIZES, seed)
+    return matched(Assignment(), genomes, gather(Assignment(), people, published(people), {}, 0), SIZES, seed)
 
 
 def alike(count: int) -> tuple[Genomes, Cohort]:

@@ -373,9 +373,9 @@ def test_the_command_says_how_many_checks_ran(run_cli: Callable[..., Finished], 
     done = run_cli("check", "mine")
     assert done.status == 0, done.out
     lines = done.out.splitlines()
-    assert lines[0] == "attacker mine: 10 checks, 9 passed, 0 failed, 1 skipped"
+    assert lines[0] == "attacker mine: 11 checks, 10 passed, 0 failed, 1 skipped"
     assert "  skip  a competition does not see the order: it is not joint: photos do not compete for genomes" in lines
-    assert len(lines) == 11
+    assert len(lines) == 12
     failing = run_cli("check", "mine", "soft", "--set", "weight=.nan")
     assert failing.status == 2
     assert "is for one plugin, these are 2" in failing.err
@@ -387,7 +387,7 @@ def test_the_command_says_how_many_checks_ran(run_cli: Callable[..., Finished], 
     assert failed["every pair has a score"] == "score returned NaN or infinite scores"
     both = run_cli("check", "--all", "--kind", "attacker")
     assert both.status == 0
-    assert both.out.splitlines()[-1].startswith("8 plugins, 80 checks, ")
+    assert both.out.splitlines()[-1].startswith("9 plugins, 99 checks, ")
 
 
 def test_a_heavy_import_is_named(run_cli: Callable[..., Finished], fake_plugin: Any) -> None:

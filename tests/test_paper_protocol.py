@@ -39,7 +39,7 @@ def scores() -> Any:
     people = PaperTablesCohort().build(genomes, 0)
     assert people.predictions is not None
     predicted = Artefact({"photo": np.arange(len(people)), "probabilities": people.predictions}, {})
-    lazy = ranked_scores(Predicted(), genomes, gather(Predicted(), people, predicted, None), group=False)
+    lazy = ranked_scores(Predicted(), genomes, gather(Predicted(), people, predicted, {}, 0), group=False)
     assert people.truth.tolist() == list(range(456))
     return np.concatenate([block for _, block in lazy.blocks()], axis=1)[lazy.row]
 

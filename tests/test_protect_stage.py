@@ -115,6 +115,22 @@ def test_the_batch_does_not_matter(batch: int, tmp_path: Path, monkeypatch: pyte
     assert not np.array_equal(whole, other)
 
 
+def test_attackers_run_the_tool_with_random_numbers_of_their_own_and_on_everybody(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("identity\n3\n6\n")
+    (tmp_path / "stored").mkdir()
+    linked = task(Noise(epsilon=0.02, identities=tmp_path / "people.csv"))
+    changes = []
+    for settings in ({}, {"own": True}, {"own": True}):
+        out = stored(protect.protect(linked._replace(settings=settings)), tmp_path / "stored")
+        changes.append(np.abs(out.array("photos") - clean() / np.float32(255)).max(axis=(1, 2, 3)) > 0)
+        photos = out.array("photos")[1]
+        assert changes[-1][1]
+        if len(changes) > 1:
+            assert (photos.tobytes() == before.tobytes()) is (len(changes) == 3)
+        before = photos
+    assert [int(changed.sum()) for changed in changes] == [2, 30, 30]
+
+
 def test_batches() -> None:
     assert protect.batches(130, (130, 3, 64, 64), "cpu") == [slice(0, 64), slice(64, 128), slice(128, 130)]
     assert protect.batches(2, (2, 3, 4096, 4096), "cpu") == [slice(0, 1), slice(1, 2)]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from linkbench.api.data import VALIDATION
 from linkbench.errors import ScenarioError
 from linkbench.metrics.settings import Measure
 from linkbench.plan.make import make_plan
@@ -50,7 +51,9 @@ def test_defaults() -> None:
     scenario = load(HEAD)
     assert scenario.name == "a"
     assert scenario.seeds == [0]
-    assert [spec.label for spec in scenario.attackers] == ["predicted", "ground-truth", "random"]
+    assert [spec.label for spec in scenario.attackers] == [
+        "predicted", "likelihood(learns=clean)", "likelihood(learns=protected)", "ground-truth", "random"
+    ]  # fmt: skip
     assert [spec.label for spec in scenario.defenders] == ["none"]
     assert [spec.label for spec in scenario.channels] == ["float"]
     assert scenario.genomes[0].params == {"setting": "realistic"}
@@ -78,6 +81,39 @@ def test_cells_are_the_product_of_the_grid_and_share_stages() -> None:
     for id_, step in plan.steps.items():
         assert set(step.inputs.values()) <= known
         known.add(id_)
+
+
+@pytest.mark.parametrize(
+    ("attackers", "further"),
+    [
+        ("[predicted, soft, ground-truth]", {"predict": 1}),
+        ("[predicted, {use: likelihood, learns: clean}]", {"predict": 1}),
+        ("[predicted]", {}),
+        ("[{use: likelihood, learns: protected}]", {"protect": 3, "publish": 6, "predict": 6}),
+        ("[{use: likelihood, people: [4, 8]}, calibrated]", {"protect": 3, "publish": 6, "predict": 7}),
+    ],
+)
+def test_attackers_who_learn_from_protected_photos_protect_some_and_others_cost_nothing(
+    attackers: str, further: dict[str, int]
+) -> None:
+    text = "linkbench: 1\nname: a\ngenomes: thousand-genomes\ncohort: {use: rendered, count: 20}\n"
+    text += "models: [small-cnn]\ndefenders: [none, noise, joint-pgd]\nchannels: [float, png]\n"
+    plan = make_plan(load(text + f"attackers: {attackers}\n"))
+    stages = [step.stage for step in plan.steps.values()]
+    expected = {"protect": 3, "publish": 6, "predict": 6}
+    assert {stage: stages.count(stage) for stage in expected} == {
+        stage: count + further.get(stage, 0) for stage, count in expected.items()
+    }
+    for cell in plan.cells:
+        rank = plan.steps[cell.steps["rank"]]
+        assert set(rank.inputs) - {"genomes", "cohort", "predict"} == rank.specs["attacker"].plugin().learns_from()
+        if "protected" in rank.inputs:
+            predict = plan.steps[rank.inputs["protected"]]
+            own = plan.steps[plan.steps[predict.inputs["published"]].inputs["protect"]]
+            linked = plan.steps[cell.steps["protect"]]
+            assert own.specs == linked.specs
+            assert predict.inputs["train"] == cell.steps["train"]
+            assert (own.settings, linked.settings) == ({"split": VALIDATION, "own": True}, {})
 
 
 @pytest.mark.parametrize(

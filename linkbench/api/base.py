@@ -92,6 +92,11 @@ class Attacker(Plugin):
     joint: ClassVar[bool] = False
     """True where all photos of a population are matched at once; then `compete` must be given too."""
 
+    def learns_from(self) -> frozenset[str]:
+        """Which photos of other people `learn` is given: `clean`, as they are, and `protected`, by the attacker with
+        the tool that he meets and posted as the linked ones are. None where nothing is learned."""
+        return frozenset() if type(self).learn is Attacker.learn else frozenset({"clean"})
+
     def learn(self, training: Evidence, labels: Array) -> Any:
         """What the attacker learns from labelled photos of other people (int64 [n, P]); handed to `score`."""
         return None

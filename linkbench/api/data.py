@@ -134,6 +134,8 @@ class Evidence:
 
     size: n, the number of photos; variants: int64 [n, P], most likely predicted variant (ties: the first);
     probabilities: float64 [n, V], predicted, each phenotype sums to 1; truth: int64 [n, P], true variants or MISSING.
+    Of photos to learn from also person: int64 [n], who is in the photo, in random order (the first N are N people drawn
+    at random); protected: bool [n], whether the defender changed it.
     """
 
     schema: Schema
@@ -141,13 +143,16 @@ class Evidence:
     variants: Array | None = None
     probabilities: Array | None = None
     truth: Array | None = None
+    person: Array | None = None
+    protected: Array | None = None
 
     def __len__(self) -> int:
         return self.size
 
     def rows(self, index: Array) -> Evidence:
         """The evidence about some of the photos, int64 [n]."""
-        parts = (None if part is None else part[index] for part in (self.variants, self.probabilities, self.truth))
+        every = (self.variants, self.probabilities, self.truth, self.person, self.protected)
+        parts = (None if part is None else part[index] for part in every)
         return Evidence(self.schema, len(index), *parts)
 
 

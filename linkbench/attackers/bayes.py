@@ -7,6 +7,9 @@ import numpy as np
 from linkbench.api.data import MISSING, Array, Genomes
 from linkbench.api.schema import Schema
 
+TINY = 1e-300
+"""Keeps the logarithm finite where predictions exclude every variant that a genome allows."""
+
 
 def normalised(genomes: Genomes) -> Array:
     """float64 [m, V], P(variant | genome) scaled so that the variants of each phenotype sum to 1."""

@@ -6,10 +6,7 @@ import numpy as np
 
 from linkbench.api.base import Attacker
 from linkbench.api.data import Array, Evidence, Genomes
-from linkbench.attackers.bayes import normalised, variant_counts
-
-_TINY = 1e-300
-"""Keeps the logarithm finite where published hard predictions exclude every variant that a genome allows."""
+from linkbench.attackers.bayes import TINY, normalised, variant_counts
 
 
 class Soft(Attacker):
@@ -31,6 +28,6 @@ class Soft(Attacker):
         product = np.ones((len(evidence), len(genomes)))
         for span, prior in zip(genomes.schema.slices.values(), learned, strict=True):
             likelihood = (evidence.probabilities[:, span] / prior) @ probability[:, span].T
-            product *= np.maximum(likelihood, _TINY ** (1 / len(learned)))
+            product *= np.maximum(likelihood, TINY ** (1 / len(learned)))
         scores: Array = np.log(product, out=product)
         return scores

@@ -13,11 +13,12 @@ FLOW = (
     "cohort",
     "poison",
     "train",
-    "calibrate",
+    "clean",
     "protect",
     "publish",
     "quality",
     "predict",
+    "protected",
     "rank",
     "measure",
 )

@@ -100,6 +100,11 @@ class Builder:
         run = "linkbench.stages.train:train"
         return self.add("train", run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
 
+    def post(self, protect: str, channel: Spec, seed: int) -> str:
+        """Protected photos as posting leaves them."""
+        run = "linkbench.stages.protect:publish"
+        return self.add("publish", run, seed, specs={"channel": channel}, inputs={"protect": protect})
+
     def publish(
         self, protect: str, channel: Spec, base: dict[str, str], seed: int, imaginary: bool, **more: int
     ) -> tuple[str, str]:
@@ -108,7 +113,7 @@ class Builder:
         Examples are kept of imaginary people only.
         """
         specs, inputs = {"channel": channel}, {"protect": protect}
-        posted = self.add("publish", "linkbench.stages.protect:publish", seed, specs=specs, inputs=inputs)
+        posted = self.post(protect, channel, seed)
         quality = self.add(
             "quality", "linkbench.stages.protect:quality", seed,
             specs=specs, settings={**more, **({"examples": True} if imaginary else {})},
@@ -135,9 +140,19 @@ class Builder:
         return out
 
     def protect(
-        self, defender: Spec, channel: Spec, model: Model, base: dict[str, str], seed: int, split: int = TEST
+        self,
+        defender: Spec,
+        channel: Spec,
+        model: Model,
+        base: dict[str, str],
+        seed: int,
+        split: int = TEST,
+        own: bool = False,
     ) -> str:
-        """The photos of one split, changed by a defender that sees the models its knowledge names."""
+        """The photos of one split, changed by a defender that sees the models its knowledge names.
+
+        own: by the attacker, who runs the public tool on photos of his own people.
+        """
         inputs: dict[str, str] = {name: base[name] for name in ("cohort", "genomes") if name in base}
         if "predictor" in registry().load("defender", defender.name).needs:
             names = defender.params["knowledge"]
@@ -147,6 +162,7 @@ class Builder:
         if defender.params.get("through"):
             specs["channel"] = channel
         stage, settings = "poison" if split == TRAIN else "protect", {} if split == TEST else {"split": split}
+        settings |= {"own": True} if own else {}
         run = "linkbench.stages.protect:protect"
         return self.add(stage, run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
 

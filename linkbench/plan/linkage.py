@@ -46,13 +46,16 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
     seed, scenario = place["seed"], builder.scenario
     known = {"cohort": base["cohort"]}
     imaginary = registry().load("cohort", cohort.name).imaginary
+    asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.attackers))
     for model, poison, channel in itertools.product(scenario.models, scenario.poisons, scenario.channels):
         poisoned = builder.poison(poison, channel, model, base, seed, imaginary)
         train = builder.train(model, {**base, **poisoned}, seed)
-        calibrate = builder.add(
-            "predict", "linkbench.stages.train:predict", seed,
-            settings={"split": VALIDATION}, inputs={"train": train, **known}, on_device=True,
-        )  # fmt: skip
+        held_out: dict[str, str] = {}
+        if "clean" in asked:
+            held_out["clean"] = builder.add(
+                "predict", "linkbench.stages.train:predict", seed,
+                settings={"split": VALIDATION}, inputs={"train": train, **known}, on_device=True,
+            )  # fmt: skip
         curves = builder.add(
             "curves", "linkbench.stages.train:curves", seed, inputs={"train": train, "cohort": base["cohort"]}
         )
@@ -64,11 +67,17 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 "predict", "linkbench.stages.train:predict", seed,
                 inputs={"train": train, "published": publish}, on_device=True,
             )  # fmt: skip
+            if "protected" in asked:
+                own = builder.protect(defender, channel, model, base, seed, split=VALIDATION, own=True)
+                held_out["protected"] = builder.add(
+                    "predict", "linkbench.stages.train:predict", seed,
+                    inputs={"train": train, "published": builder.post(own, channel, seed)}, on_device=True,
+                )  # fmt: skip
             epsilon = defender.params.get("epsilon")
             here = {"model": model.name, "poison": poison.label, "defender": defender.label, "epsilon": epsilon}
             steps = {
                 **base, **poisoned, "train": train, "protect": protect, "publish": publish, "quality": quality,
-                "predict": predict, "calibrate": calibrate, "curves": curves,
+                "predict": predict, "curves": curves, **held_out,
             }  # fmt: skip
             for attacker in scenario.attackers:
                 cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, attacker, baseline)
@@ -85,9 +94,8 @@ def _cell(
 ) -> Cell:
     """The last steps of a cell: rank and measure, the latter also against the rank without a defender."""
     seed = place["seed"]
-    inputs: dict[str, str] = {
-        name: steps[name] for name in ("genomes", "cohort", "predict", "calibrate") if name in steps
-    }
+    read = ("genomes", "cohort", "predict", *sorted(attacker.plugin().learns_from()))
+    inputs: dict[str, str] = {name: steps[name] for name in read if name in steps}
     measure = builder.scenario.measure
     settings = {"sizes": measure.model_dump(by_alias=True)["sizes"], "top_k": measure.top_k}
     rank = builder.add(

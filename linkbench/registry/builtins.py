@@ -107,6 +107,12 @@ def register_attackers(register: Register) -> None:
         summary="knows the predictors' confusion matrix from other people's photos",
     )
     register(
+        "likelihood",
+        "linkbench.attackers.likelihood:Likelihood",
+        api=1,
+        summary="models what the predictors say of each variant, on other people's photos under the same defender",
+    )
+    register(
         "soft",
         "linkbench.attackers.soft:Soft",
         api=1,

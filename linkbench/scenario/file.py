@@ -94,7 +94,10 @@ class File(TaskFile):
     poisons: Any = Field(
         "none", description="who changes the photos that the attacker trains on, before they are posted"
     )
-    attackers: Any = Field(["predicted", "ground-truth", "random"], description="who links")
+    attackers: Any = Field(
+        ["predicted", {"use": "likelihood", "learns": ["clean", "protected"]}, "ground-truth", "random"],
+        description="who links",
+    )
     split: Split = Split()
 
 

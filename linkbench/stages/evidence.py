@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from linkbench.api import seeds
 from linkbench.api.base import Attacker
 from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes, most_likely
 from linkbench.errors import PluginError
@@ -33,29 +36,48 @@ class Target(NamedTuple):
     lessons: list[Lesson]
 
 
-def gather(attacker: Attacker, people: Cohort, predicted: Artefact, calibration: Artefact | None) -> Target:
+def gather(
+    attacker: Attacker, people: Cohort, predicted: Artefact, held_out: Mapping[str, Artefact], seed: int
+) -> Target:
     """Show the attacker what it asked for about the predicted photos, and nothing else.
 
-    calibration: predictions for held-out photos with labels; without them, cross-fitting by identity.
+    held_out: predictions for photos of labelled people who are not linked, `clean` and `protected`; where there are
+    none, cross-fitting by identity. seed: for the order of those people.
     """
     photo = predicted.array("photo")
     evidence = _evidence(attacker, people, predicted)
-    if type(attacker).learn is Attacker.learn:  # learns nothing: no need to keep people apart
+    if not attacker.learns_from():  # no need to keep people apart
         lessons = [Lesson(np.arange(len(photo)), evidence.rows(np.arange(0)), people.labels[:0])]
-    elif calibration is not None:
-        held_out = _evidence(attacker, people, calibration)
-        lessons = [Lesson(np.arange(len(photo)), held_out, people.labels[calibration.array("photo")])]
+    elif held_out:
+        lessons = [Lesson(np.arange(len(photo)), *_taught(attacker, people, held_out, seed))]
     else:
-        lessons = _cross_fit(evidence, people, photo)
+        lessons = _cross_fit(attacker, people, predicted, seed)
     return Target(photo, evidence, people.truth[photo], lessons)
 
 
-def _cross_fit(evidence: Evidence, people: Cohort, photo: Array) -> list[Lesson]:
+def _taught(attacker: Attacker, people: Cohort, held_out: Mapping[str, Artefact], seed: int) -> tuple[Evidence, Array]:
+    """The photos that the attacker learns from, of the kinds that it asks for, and their labels."""
+    kinds = {kind: held_out[kind] for kind in sorted(attacker.learns_from()) if kind in held_out}
+    photo = np.concatenate([predicted.array("photo") for predicted in kinds.values()])
+    probabilities = np.concatenate([np.asarray(predicted.array("probabilities")) for predicted in kinds.values()])
+    protected = np.repeat(
+        [kind == "protected" for kind in kinds], [len(each.array("photo")) for each in kinds.values()]
+    )
+    _, who = np.unique(people.identity, return_inverse=True)
+    order = seeds.generator(seed, "labelled people").permutation(who.max() + 1)
+    evidence = _evidence(attacker, people, Artefact({"photo": photo, "probabilities": probabilities}, {}))
+    return replace(evidence, person=order[who[photo]], protected=protected), people.labels[photo]
+
+
+def _cross_fit(attacker: Attacker, people: Cohort, predicted: Artefact, seed: int) -> list[Lesson]:
+    """Published predictions are those of photos as they met the world, so they count as either kind."""
+    photo = predicted.array("photo")
+    kind = "protected" if "protected" in attacker.learns_from() else "clean"
+    training, labels = _taught(attacker, people, {kind: predicted}, seed)
     _, who = np.unique(people.identity[photo], return_inverse=True)
     fold = who % FOLDS
-    labels = people.labels[photo]
     parts = [(np.flatnonzero(fold == part), np.flatnonzero(fold != part)) for part in range(FOLDS)]
-    return [Lesson(mine, evidence.rows(others), labels[others]) for mine, others in parts if len(mine)]
+    return [Lesson(mine, training.rows(others), labels[others]) for mine, others in parts if len(mine)]
 
 
 def _evidence(attacker: Attacker, people: Cohort, predicted: Artefact) -> Evidence:

@@ -83,7 +83,8 @@ def rank(task: Task) -> Artefact:
     attacker: Attacker = task.specs["attacker"].plugin()
     table = Genomes.of(task.inputs["genomes"])
     people = Cohort.of(task.inputs["cohort"])
-    target = gather(attacker, people, task.inputs["predict"], task.inputs.get("calibrate"))
+    held_out = {kind: task.inputs[kind] for kind in attacker.learns_from() if kind in task.inputs}
+    target = gather(attacker, people, task.inputs["predict"], held_out, task.seed)
     sampled: dict[str, Any] = {}
     if attacker.joint:
         settings = Measure.model_validate({"sizes": task.settings["sizes"], "top_k": task.settings["top_k"]})

@@ -100,6 +100,7 @@ def protect(task: Task) -> Artefact:
 
     photos: float32 [n, 3, h, w], streamed; photo: int64 [n], rows of the cohort; projected: float32 [n], how far
     beyond its budget the plugin went before the harness took it back, known once the photos have been consumed.
+    Setting `own`: an attacker runs the tool on photos of his own people, with random numbers of his own.
     """
     import torch
 
@@ -112,6 +113,9 @@ def protect(task: Task) -> Artefact:
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
     genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
     seed = seeds.derive(task.seed, "protect")
+    if task.settings.get("own"):
+        seed = seeds.derive(seed, "own")
+        defender = defender.model_copy(update={"identities": None})  # those are other people's
     predictor = _predictor(task) if "predictor" in defender.needs else None
     if "predictor" in defender.needs and predictor is None:
         raise PluginError(f"{who} must see a predictor, but knowledge {defender.knowledge!r} gives it none")

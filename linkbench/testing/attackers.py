@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from linkbench.testing.tables import SCHEMA, genomes, probabilities, variants
 
 PHOTOS, GENOMES, TAUGHT = 6, 9, 40
 SEES = {"variants", "probabilities", "truth"}
+LEARNS_FROM = {"clean", "protected"}
 
 SAME = 1e-9
 """Scores that differ by less are equal."""
@@ -38,6 +40,18 @@ def _evidence(attacker: Attacker, count: int, seed: int) -> Evidence:
     return Evidence(SCHEMA, count, **{name: part for name, part in parts.items() if name in attacker.sees})
 
 
+def _lesson(attacker: Attacker) -> tuple[Evidence, Array]:
+    """Photos of labelled people, two of every person, of every kind that the attacker learns from."""
+    kinds = sorted(attacker.learns_from())
+    person, labels = np.arange(TAUGHT) // 2, variants(TAUGHT, 6)
+    training = replace(
+        _evidence(attacker, TAUGHT * len(kinds), 5),
+        person=np.tile(person, len(kinds)),
+        protected=np.repeat([kind == "protected" for kind in kinds], TAUGHT),
+    )
+    return training, np.tile(labels, (len(kinds), 1))
+
+
 def _genomes(order: Array | None = None) -> Genomes:
     made = genomes(GENOMES, 3)
     order = np.arange(GENOMES) if order is None else order
@@ -49,7 +63,7 @@ def _genomes(order: Array | None = None) -> Genomes:
 def _use(attacker: Attacker) -> Trial:
     evidence, table = _evidence(attacker, PHOTOS, 1), _genomes()
     with captured() as printed:
-        learned = attacker.learn(_evidence(attacker, TAUGHT, 5), variants(TAUGHT, 6))
+        learned = attacker.learn(*_lesson(attacker))
         scores = attacker.score(evidence, table, learned)
     return Trial(evidence, learned, scores, printed.text)
 
@@ -83,6 +97,16 @@ def it_says_what_it_sees(subject: Subject) -> None:
     wrong = set(subject.cls.sees) - SEES
     assert not wrong, f"sees holds {sorted(wrong)}; known: {', '.join(sorted(SEES))}"
     subject.once(_once)
+
+
+def it_says_what_it_learns_from(subject: Subject) -> None:
+    """`learns_from` holds known words, and some where `learn` is given."""
+    words = subject.plugin().learns_from()
+    wrong = set(words) - LEARNS_FROM
+    assert not wrong, f"learns_from holds {sorted(wrong)}; known: {', '.join(sorted(LEARNS_FROM))}"
+    learns = subject.cls.learn is not Attacker.learn
+    assert learns or not words, f"learns_from holds {sorted(words)}, but the attacker has no `learn`"
+    assert words or not learns, "the attacker has a `learn`, but learns_from is empty, so it is never given a photo"
 
 
 def every_pair_has_a_score(subject: Subject) -> None:
@@ -135,6 +159,7 @@ def a_competition_does_not_see_the_order(subject: Subject) -> None:
 
 CHECKS = (
     it_says_what_it_sees,
+    it_says_what_it_learns_from,
     every_pair_has_a_score,
     same_evidence_same_bytes,
     the_order_of_genomes_does_not_matter,
