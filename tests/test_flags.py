@@ -29,7 +29,7 @@ def facts(name: str = "joint-pgd", *, found: Artefact | None = None, png: bool =
     return Facts(spec, looks, SEX, True, png, Change(spec, found or quality()))
 
 
-def rows(cell: str, success: float = 0.05, epsilon: float | None = 0.01, sex: float = 0.9, **place: Any) -> list[Row]:
+def rows(cell: str, success: float = 0.2, epsilon: float | None = 0.01, sex: float = 0.9, **place: Any) -> list[Row]:
     """Success at two sizes, and the balanced accuracy of sex."""
     at: dict[str, Any] = {
         "cohort": "c", "genomes": "g", "model": "m", "poison": "none", "defender": cell, "epsilon": epsilon,
@@ -115,6 +115,29 @@ def test_weak_model_is_judged_without_a_defender(sex: float, expected: str) -> N
     assert words(cells) == {"none": expected, "pgd": expected, "other": ""}
     poisoned = {"none": (rows("none", epsilon=None, sex=0.5, poison="shortcut"), facts("none"))}
     assert words(poisoned) == {"none": ""}, "a poisoned model is meant to be weak"
+
+
+def test_weak_linkage_is_that_of_an_attacker_without_defender_or_poison() -> None:
+    def table(plain: float, **none: Any) -> dict[str, str]:
+        return words(
+            {
+                "none": (rows("none", success=plain, epsilon=None, **none), facts("none")),
+                "pgd": (rows("pgd", success=0.01), facts()),
+                "poisoned": (rows("poisoned", success=0.01, poison="shortcut"), facts("none")),
+                "other": (rows("other", success=0.01, attacker="soft"), facts()),
+                "png": (rows("png", success=0.01, channel="png"), facts()),
+            }
+        )
+
+    weak = "weak-linkage"
+    assert table(0.11) == {"none": weak, "pgd": weak, "poisoned": weak, "other": "", "png": ""}
+    assert set(table(0.13).values()) == {""}, "its interval lies above chance at n = 10"
+    assert set(table(0.11, channel="jpeg").values()) == {"weak-linkage", ""}
+    assert table(0.11, channel="jpeg")["pgd"] == "", "without a plain cell nothing is known"
+    blind = facts("none")._replace(looks=False)
+    assert words({"random": (rows("random", success=0.1, epsilon=None), blind)}) == {"random": ""}
+    named = facts("none")._replace(chance={})
+    assert words({"identified": (rows("identified", success=0.1, epsilon=None), named)})["identified"] != weak
 
 
 def linked(known: Facts, people: int, of: int = 200) -> Facts:

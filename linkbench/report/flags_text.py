@@ -12,6 +12,8 @@ FLAGS: dict[str, str] = {
     "8-bit step.",
     "weak-model": "Without any defender no phenotype is predicted, or nobody identified, clearly better than by "
     "chance: there is little to protect against.",
+    "weak-linkage": "This attacker links even unprotected photos no better than by chance, so his numbers say nothing "
+    "about any defence.",
     "weaker-than-noise": "Unaimed noise of the same budget protects better, by a paired test over people.",
     "black-box-beats-white-box": "The same defender does better with another model's gradients than with those of the "
     "attacker's own predictor: the optimisation is stuck, so the white-box number is no worst case.",

@@ -6,6 +6,7 @@ over-budget                      the plugin left its budget and was taken back b
 over-budget-after-publication    what was published differs by more than the budget and half an 8-bit step
 weak-model                       without any defender, no phenotype is predicted, and nobody is identified, clearly
                                  better than by chance
+weak-linkage                     without any defender or poison, this attacker links no better than by chance at any size
 weaker-than-noise                unaimed noise of the same budget protects better, by a paired test
 black-box-beats-white-box        the same defender does better with a surrogate than with the attacker's own predictor,
                                  by a paired test
@@ -124,6 +125,8 @@ def flag(rows: list[Row], facts: Mapping[str, Facts], level: float = 0.95) -> li
         if _weak(group, cells, facts):
             for cell in group:
                 words[cell].append("weak-model")
+    for cell in _weakly_linked(cells, facts):
+        words[cell].append("weak-linkage")
     noise, knowledge = [], []
     for group in places.values():
         tested = [cell for cell in group if facts[cell].looks and facts[cell].reached is not None]
@@ -182,6 +185,22 @@ def _weak(group: list[str], cells: Mapping[str, list[Row]], facts: Mapping[str, 
                 if row.ci_low > 1 / row.n + ABOVE_CHANCE:
                     return False
     return seen
+
+
+def _weakly_linked(cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -> list[str]:
+    """The cells of attackers that do nothing against plain photos: no defence can be judged by them."""
+    weak: dict[tuple[Any, ...], bool] = {}
+    groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for cell, known in facts.items():
+        if cell not in cells or not known.looks or not known.chance:  # without phenotypes: identification
+            continue
+        row = cells[cell][0]
+        key = (row.cohort, row.genomes, row.model, row.seed, row.channel, row.attacker)
+        groups[key].append(cell)
+        if row.poison == "none" and _name(known) == "none":
+            reached = [(row.ci_low, row.n) for row in cells[cell] if row.metric == "success" and row.k == 1]
+            weak[key] = all(low <= 1 / n for low, n in reached if n is not None and n > 1)
+    return [cell for key, group in groups.items() if weak.get(key, False) for cell in group]
 
 
 Pair = tuple[str, str]
