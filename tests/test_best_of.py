@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -105,6 +106,21 @@ def test_clean_validation_photos_decide_and_poison_does_not_reach_them() -> None
     assert float(seen[0].training.photos.batch(np.arange(4)).max()) == 0
     clean = people.array("photos")[held].astype(np.float32) / 255
     np.testing.assert_array_equal(seen[0].validation.photos.batch(np.arange(len(held))).numpy(), clean)
+
+
+def test_photos_protected_by_the_tool_decide_where_one_is_named() -> None:
+    """The trained network wins on clean photos; on photos made to fool it, one that knows nothing does."""
+    room = dataclasses.replace(data(32, 16), started=True)
+    start = network()
+    BestOf(recipes=[QUICK]).train(start, room)
+    choice = [{"use": "fixed"}, "pretrained"]
+    against = {"use": "single-pgd", "phenotype": "tint", "steps": 3, "epsilon": 0.3}
+    for tool, expected in (("none", "pretrained"), ({"use": "noise", "epsilon": 0}, "pretrained"), (against, "fixed")):
+        best = copy.deepcopy(start)
+        report = BestOf(recipes=choice, defender=tool, phenotype="tint").train(best, room)
+        assert [one["recipe"] for one in report.candidates if one["chosen"]] == [expected], (tool, report.candidates)
+    with pytest.raises(InputError, match="'single-pgd' must see a trained network .* give the model a 'start'"):
+        BestOf(recipes=choice, defender=against).train(start, dataclasses.replace(room, started=False))
 
 
 def test_ties_go_to_the_first_and_one_phenotype_may_decide() -> None:

@@ -17,7 +17,8 @@ from linkbench.registry.spec import nested_plugin
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Examples, Report, TrainingData
+    from linkbench.api.data import Array
+    from linkbench.api.training_data import Report, TrainingData
 
 
 class Adaptive(Standard):
@@ -44,6 +45,7 @@ class Adaptive(Standard):
 
         from linkbench.api.training_data import Report
         from linkbench.harness.defend import learn
+        from linkbench.harness.protected_examples import protected_examples
         from linkbench.models.training import fit
 
         defender: Defender = nested_plugin(self.defender, "defender")
@@ -53,56 +55,19 @@ class Adaptive(Standard):
             before = plain.train(network, data)
         learned = learn(data, defender, network, "adaptive")
         with TemporaryDirectory(prefix="linkbench-") as folder:
-            training, validation = (
-                self._protected(data, examples, network, defender, learned, Path(folder, name))
-                for examples, name in ((data.training, "training"), (data.validation, "held"))
+            seen = (network, defender, learned)
+            training = protected_examples(
+                data, data.training, *seen, Path(folder, "training"), "adaptive training", also=self._clean(data)
             )
+            validation = protected_examples(data, data.validation, *seen, Path(folder, "held"), "adaptive held")
             protected = dataclasses.replace(data, training=training, validation=validation)
             report = fit(network, protected, self.plan("adaptive"))
             del protected, training, validation  # maps must be closed before the folder goes
         return before.followed_by(report)
 
-    def _protected(
-        self, data: TrainingData, examples: Examples, network: nn.Module, defender: Defender, learned: Any, file: Path
-    ) -> Examples:
-        """The examples with protected photos, those for training also with clean ones, on disk as float32."""
-        import dataclasses
-
+    def _clean(self, data: TrainingData) -> Array:
+        """int64 [m], the training photos that are learned from as they are, too."""
         from linkbench.api import seeds
-        from linkbench.api.training_data import Photos
-        from linkbench.harness.defend import defend
-        from linkbench.models.predictor import batch_size
 
-        if not len(examples):
-            return examples
-        also = np.arange(0)
-        if examples is data.training:
-            order = seeds.generator(data.seed, "adaptive", "clean").permutation(len(examples))
-            also = np.sort(order[: round(self.clean * len(examples))])
-        every = np.concatenate([np.arange(len(examples)), also])
-        edge = examples.photos.size
-        out = np.memmap(file, np.float32, "w+", shape=(len(every), 3, edge, edge))
-        step = max(1, batch_size(edge, data.device) // 4)
-        for start in range(0, len(every), step):
-            index = every[start : start + step]
-            photos = examples.photos.batch(index)
-            protected = max(0, min(step, len(examples) - start))
-            if protected:
-                photos[:protected] = defend(
-                    data,
-                    defender,
-                    photos[:protected].to(data.device),
-                    index[:protected],
-                    network,
-                    f"adaptive {file.name}",
-                    examples=examples,
-                    learned=learned,
-                ).cpu()
-            out[start : start + len(index)] = photos.numpy()
-        return dataclasses.replace(
-            examples,
-            photos=Photos(out),
-            labels=examples.labels[every],
-            log_p=examples.log_p[every],
-            identity=examples.identity[every],
-        )
+        order = seeds.generator(data.seed, "adaptive", "clean").permutation(len(data.training))
+        return np.sort(order[: round(self.clean * len(data.training))])

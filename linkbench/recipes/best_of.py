@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from linkbench.api.base import Recipe
-from linkbench.api.fields import PhenotypeName, RecipeSpecs, nested
+from linkbench.api.base import Defender, Recipe
+from linkbench.api.fields import DefenderSpec, PhenotypeName, RecipeSpecs, nested
 from linkbench.registry.spec import label, nested_plugin
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Report, TrainingData
+    from linkbench.api.training_data import Examples, Report, TrainingData
     from linkbench.models.losses import Score
 
 QUICK_ADVERSARIAL = {
@@ -26,7 +27,7 @@ QUICK_ADVERSARIAL = {
 }
 """Adversarial training at about twice the cost of standard training, within the usual budget of poisons."""
 
-DEFAULT = ["standard", "grayscale", "jpeg", "blur", "bit-depth", "orthogonal-projection", QUICK_ADVERSARIAL]
+DEFAULT = ["standard", "grayscale", "jpeg", "blur", "bit-depth", "median", "orthogonal-projection", QUICK_ADVERSARIAL]
 
 
 class BestOf(Recipe):
@@ -34,10 +35,16 @@ class BestOf(Recipe):
     photos, by balanced accuracy.
 
     The validation photos are clean: poisons change training photos alone, as an attacker is sure to have a few photos
-    whose origin he knows. Among equals the first recipe wins. The validation labels also stop each candidate early.
+    whose origin he knows. Against a tool that protects the linked photos, `defender` names it: he then chooses by
+    validation photos that he protected with it. So `best-of` filters around `pretrained`, started from another model,
+    is an attacker who cleans what he scraped as well as he can. Among equals the first recipe wins. The validation
+    labels also stop each candidate early.
     """
 
     recipes: RecipeSpecs = nested("recipe", DEFAULT, "the candidates")
+    defender: DefenderSpec = nested(
+        "defender", "none", "the tool that protects the validation photos that decide; it sees the network as it starts"
+    )
     phenotype: PhenotypeName | None = Field(
         None, description="whose balanced accuracy decides; null: the mean over all phenotypes"
     )
@@ -67,6 +74,32 @@ class BestOf(Recipe):
 
     def train(self, network: nn.Module, data: TrainingData) -> Report:
         """Raises InputError where there are no labelled validation photos to choose by."""
+        self._check(data)
+        with TemporaryDirectory(prefix="linkbench-") as folder:
+            judges = self._judges(network, data, Path(folder, "judges"))
+            report = self._choose(network, data, judges)
+            del judges  # maps must be closed before the folder goes
+        return report
+
+    def _judges(self, network: nn.Module, data: TrainingData, file: Path) -> Examples:
+        """The validation photos that decide."""
+        from linkbench.errors import InputError
+        from linkbench.harness.defend import learn
+        from linkbench.harness.protected_examples import protected_examples
+
+        if self.defender["use"] == "none":
+            return data.validation
+        defender: Defender = nested_plugin(self.defender, "defender")
+        if "predictor" in defender.needs and not data.started:
+            raise InputError(
+                f"best-of: the defender {self.defender['use']!r} must see a trained network to protect the photos that "
+                f"decide; give the model a 'start'"
+            )
+        learned = learn(data, defender, network, "best-of")
+        return protected_examples(data, data.validation, network, defender, learned, file, "best-of")
+
+    def _choose(self, network: nn.Module, data: TrainingData, judges: Examples) -> Report:
+        """Train all, put the winner's weights into the network and tell of all."""
         import copy
 
         from linkbench.api import seeds
@@ -76,7 +109,6 @@ class BestOf(Recipe):
         from linkbench.models.seeding import seeded
         from linkbench.models.training import examine
 
-        self._check(data)
         losses = Losses(data.schema, data.training.labels, 1.0, data.device)
         found: list[tuple[float, nn.Module, Report]] = []
         candidates: list[dict[str, Any]] = []
@@ -86,7 +118,7 @@ class BestOf(Recipe):
             with seeded(data.device, seeds.derive(data.seed, "recipe")):  # as if it had been trained alone
                 report = train(recipe, candidate, data)
             looking = look_through(report.filters, candidate)
-            scores = examine(looking, data.validation, losses, data.device)
+            scores = examine(looking, judges, losses, data.device)
             each = dict(zip(data.schema, scores, strict=True))
             score = self.score(each)
             found.append((score, candidate, report))

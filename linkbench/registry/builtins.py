@@ -297,6 +297,12 @@ def register_recipes(register: Register) -> None:
         summary="countermeasure: the predictor sees few grey levels",
     )
     register(
+        "median",
+        "linkbench.recipes.median:MedianFilter",
+        api=1,
+        summary="countermeasure: the predictor sees photos after a median filter",
+    )
+    register(
         "orthogonal-projection",
         "linkbench.recipes.orthogonal_projection:OrthogonalProjection",
         api=1,

@@ -6,7 +6,7 @@ over-budget                      the plugin left its budget and was taken back b
 over-budget-after-publication    what was published differs by more than the budget and half an 8-bit step
 weak-model                       without any defender, no phenotype is predicted, and nobody is identified, clearly
                                  better than by chance
-weak-linkage                     without any defender or poison, this attacker links no better than by chance at any size
+weak-linkage                     without defender or poison, this attacker links no better than by chance at any size
 weaker-than-noise                unaimed noise of the same budget protects better, by a paired test
 black-box-beats-white-box        the same defender does better with a surrogate than with the attacker's own predictor,
                                  by a paired test
