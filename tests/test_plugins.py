@@ -15,7 +15,8 @@ from conftest import Finished
 from linkbench.errors import PluginError
 from linkbench.registry import code_digest as code
 from linkbench.registry.code_digest import code_digest
-from linkbench.registry.registry import API, KINDS, registry
+from linkbench.registry.kinds import KINDS
+from linkbench.registry.registry import API, registry
 
 REGISTER = """
 from linkbench.api.hookspecs import hookimpl

@@ -12,34 +12,11 @@ from typing import Any
 import pytest
 from conftest import environment
 
-from linkbench.cli.plugin import FILES, KINDS, package, wrong_name
+from linkbench.cli.plugin import FILES, package, wrong_name
+from linkbench.registry.kinds import KINDS, SECTIONS
+from linkbench.scenario.yaml import parse_yaml
 
 ROOT = Path(__file__).parent.parent
-
-STAGE = """
-import sys
-import numpy as np
-import pytest
-from linkbench.api.schema import PAPER
-from linkbench.plan.task import Task
-from linkbench.stages.protect import protect
-from linkbench.registry.spec import parse_spec
-from linkbench.api.data import TEST, Cohort, Genomes, strings
-
-use, wrong = parse_spec("defender", {"use": "mosaic-veil", "epsilon": 0.04}, ())
-assert not wrong, wrong
-count = 6
-ids = strings([f"p{i}" for i in range(count)])
-photos = np.random.default_rng(0).integers(0, 256, (count, 3, 12, 12), dtype=np.uint8)
-people = Cohort(PAPER, ids, np.arange(count), np.zeros((count, 4), int), np.arange(count), np.full(count, TEST), photos)
-genomes = Genomes(PAPER, ids, np.full((count, PAPER.width), -1.0))
-task = Task({"cohort": people.artefact(), "genomes": genomes.artefact()}, {"defender": use[0]}, {}, 0, "cpu")
-out = np.concatenate(list(protect(task).arrays["photos"].blocks))
-moved = np.abs(out - photos / 255).max()
-assert out.shape == photos.shape and 0.01 < moved <= 0.04 + 1e-6, moved
-print("ran", use[0].identity()["distribution"], flush=True)
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]]))
-"""
 
 LISTING = """
 import sys
@@ -75,31 +52,78 @@ def test_a_new_package_is_complete(kind: str, home: Path, run_cli: Callable[...,
         if path.endswith(".py"):
             compile((folder / path).read_text(), path, "exec")
             assert max(map(len, (folder / path).read_text().splitlines())) <= 120
-    if kind != "defender":  # the next test does more with that one
-        done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests"), path=folder)
-        assert done.returncode == 0, done.stdout
+    readme = (folder / "README.md").read_text()
+    assert KINDS[kind].example in readme
 
 
-def test_a_new_package_installs_shows_up_passes_its_tests_and_runs(
+LINKAGE = """
+linkbench: 1
+name: all-mine
+cohort: {use: veil-cohort, count: 30, size: 16}
+genomes: {use: veil-genomes, count: 60}
+models:
+  - {name: mine, architecture: {use: veil-architecture, width: 4}, recipe: {use: veil-recipe, epochs: 1}}
+defenders: [none, {use: veil-defender, epsilon: 0.04}]
+channels: {use: veil-channel, levels: 16}
+attackers: [veil-attacker, random]
+measure: {top_k: [1], sizes: [10], resamples: 100}
+"""
+
+IDENTIFICATION = """
+linkbench: 1
+name: all-named
+task: identification
+cohort: {use: veil-cohort, count: 30, size: 16}
+models:
+  - {name: mine, architecture: {use: veil-architecture, width: 4}, recipe: {use: veil-recipe, epochs: 1}}
+defenders: [none, {use: veil-defender, epsilon: 0.04}]
+identifiers: [veil-identifier]
+measure: {top_k: [1], sizes: [10], resamples: 100}
+"""
+
+
+@pytest.mark.slow
+def test_new_packages_of_every_kind_install_show_up_pass_and_run(
     tmp_path: Path, home: Path, run_cli: Callable[..., Any], spawn: Callable[..., Any]
 ) -> None:
-    assert run_cli("plugin", "new", "mosaic-veil").status == 0
+    names = {kind: f"veil-{kind}" for kind in KINDS}
+    for kind, name in names.items():
+        assert run_cli("plugin", "new", name, "--kind", kind).status == 0
     site = tmp_path / "site"
     installed = python(
         *("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"),
-        *("--disable-pip-version-check", "--target", str(site), str(home / "mosaic-veil")),
+        *("--disable-pip-version-check", "--target", str(site), *(str(home / name) for name in names.values())),
     )
     assert installed.returncode == 0, installed.stderr
-    listed = spawn("plugins", "--kind", "defender", "--json", path=site)
-    entry = next(entry for entry in json.loads(listed.out)["plugins"] if entry["name"] == "mosaic-veil")
-    assert (entry["distribution"], entry["version"], entry["broken"]) == ("mosaic-veil", "0.1.0", None)
-    assert {"epsilon", "random", "knowledge"} <= set(entry["parameters"])
-    ran = python("-c", STAGE, str(home / "mosaic-veil" / "tests"), path=site)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.startswith("ran mosaic-veil")
-    checked = spawn("check", "mosaic-veil", path=site)
+    listed = json.loads(spawn("plugins", "--json", path=site).out)
+    assert not listed["broken"]
+    found = {
+        (entry["kind"], entry["name"]): entry for entry in listed["plugins"] if entry["distribution"] != "linkbench"
+    }
+    for kind, name in names.items():
+        entry = found[kind, name]
+        assert (entry["distribution"], entry["version"], entry["broken"]) == (name, "0.1.0", None)
+        assert KINDS[kind].example.partition(":")[0] in entry["parameters"]
+    checked = spawn("check", "--json", *names.values(), path=site)
     assert checked.status == 0, checked.out
-    assert checked.out.startswith("defender mosaic-veil: 12 checks, 11 passed, 0 failed, 1 skipped")
+    assert [entry["name"] for entry in json.loads(checked.out)["plugins"]] == list(names.values())
+    tests = [str(home / name / "tests") for name in names.values()]
+    passed = python("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, path=site)
+    assert passed.returncode == 0, passed.stdout
+    for text in (LINKAGE, IDENTIFICATION):
+        (home / "mine.yaml").write_text(text)
+        ran = spawn("run", "mine.yaml", path=site)
+        assert ran.status == 0, ran.out + ran.err
+    rows = (home / "results" / "all-mine" / "results.csv").read_text()
+    assert "veil-cohort,veil-genomes,mine,none,veil-defender,0.04,veil-channel" in rows
+    assert ",veil-identifier,protection_rate," in (home / "results" / "all-named" / "results.csv").read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scenario_lines_of_a_readme_are_of_its_kind(kind: str) -> None:
+    data = parse_yaml("README", KINDS[kind].in_scenario(kind, "mine")).data
+    (section,) = data
+    assert section == "models" if not KINDS[kind].sections else SECTIONS[section] == kind
 
 
 def test_an_existing_folder_is_refused(home: Path, run_cli: Callable[..., Any]) -> None:

@@ -10,14 +10,7 @@ from pathlib import Path
 import click
 
 from linkbench.cli.options import examples
-
-KINDS = {
-    "defender": ("flattens contrast, a little at random", "epsilon: 8/255"),
-    "attacker": ("expected log-probability under sharpened predictions", "sharpness: 4.0"),
-    "channel": ("rounds colours to a few levels", "levels: 8"),
-    "identifier": ("the person whose mean photo is nearest", "pull: 0.2"),
-}
-"""Kinds that can be started; what the plugin in the template does, and a parameter of it for the README."""
+from linkbench.registry.kinds import KINDS
 
 FILES = {
     "pyproject.toml": "pyproject.toml.in",
@@ -94,15 +87,16 @@ def package(name: str, kind: str) -> dict[str, str]:
     from importlib.resources import files
 
     template = files("linkbench") / "testing" / "template"
-    summary, example = KINDS[kind]
+    record = KINDS[kind]
     words = {
         "distribution": name,
         "module": name.replace("-", "_"),
         "name": _short(name),
         "class": "".join(part.capitalize() for part in _short(name).split("-")),
         "kind": kind,
-        "summary": summary,
-        "example": example,
+        "hook": record.hook,
+        "does": record.does,
+        "scenario": record.in_scenario(kind, _short(name)),
     }
     return {
         path.format(**words): re.sub(

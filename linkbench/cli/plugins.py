@@ -21,7 +21,8 @@ from linkbench.cli.options import examples
 def command(as_json: bool, kind: str | None) -> None:
     """List installed plugins; of one kind, with their parameters."""
     from linkbench.registry.catalogue import describe
-    from linkbench.registry.registry import KINDS, registry
+    from linkbench.registry.kinds import KINDS
+    from linkbench.registry.registry import registry
 
     if kind is not None and kind not in KINDS:
         raise click.BadParameter(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}", param_hint="--kind")

@@ -46,7 +46,8 @@ def scenario_of(entry: Entry) -> Scenario:
     from pydantic import ValidationError
 
     from linkbench.metrics.settings import Measure
-    from linkbench.scenario.file import SECTIONS, Model, Scenario, Split
+    from linkbench.registry.kinds import SECTIONS
+    from linkbench.scenario.file import Model, Scenario, Split
 
     data = entry.scenario
     try:

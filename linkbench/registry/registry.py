@@ -22,21 +22,10 @@ import pluggy
 from linkbench import __version__
 from linkbench.api import hookspecs
 from linkbench.errors import PluginError
+from linkbench.registry.kinds import KINDS
 
 API = 1
 """Version of the plugin form; a registration says which one it was written for."""
-
-KINDS = {
-    "genomes": ("register_genomes", "GenomeSource"),
-    "cohort": ("register_cohorts", "CohortSource"),
-    "architecture": ("register_architectures", "Architecture"),
-    "recipe": ("register_recipes", "Recipe"),
-    "defender": ("register_defenders", "Defender"),
-    "channel": ("register_channels", "Channel"),
-    "attacker": ("register_attackers", "Attacker"),
-    "identifier": ("register_identifiers", "Identifier"),
-}
-"""Each kind of plugin: its hook, and its base class in `linkbench.api.base`."""
 
 FEW = 20
 """So many names a message may list."""
@@ -80,14 +69,16 @@ class Registry:
         except Exception as error:
             self.broken.append(Broken(distribution, str(getattr(module, "__name__", module)), str(error)))
             return
-        for kind, (hook, _) in KINDS.items():
+        for kind, record in KINDS.items():
             try:
-                with self._silence(distribution, hook):
-                    getattr(manager.hook, hook)(register=functools.partial(self._register, kind, distribution, version))
+                with self._silence(distribution, record.hook):
+                    getattr(manager.hook, record.hook)(
+                        register=functools.partial(self._register, kind, distribution, version)
+                    )
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                self.broken.append(Broken(distribution, hook, f"{type(error).__name__}: {error}"))
+                self.broken.append(Broken(distribution, record.hook, f"{type(error).__name__}: {error}"))
 
     @contextlib.contextmanager
     def _silence(self, distribution: str, name: str) -> Iterator[None]:
@@ -140,7 +131,7 @@ class Registry:
         registration = self.find(kind, name)
         module_name, _, attribute = registration.target.partition(":")
         where = f"{kind} {name!r} of {registration.distribution} {registration.version}"
-        base = getattr(importlib.import_module("linkbench.api.base"), KINDS[kind][1])
+        base = getattr(importlib.import_module("linkbench.api.base"), KINDS[kind].base)
         try:
             with self._silence(registration.distribution, name):
                 target = getattr(importlib.import_module(module_name), attribute)

@@ -21,11 +21,12 @@ from linkbench.execution.run import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
+from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.spec import nested_specs
 from linkbench.results.conclusions import Setting, asked_of, conclude, from_json, to_json
 from linkbench.results.flags import Change, Facts, flag
 from linkbench.results.table import NUMBERS, PLACE, Row, from_csv, to_csv
-from linkbench.scenario.file import SECTIONS, Scenario
+from linkbench.scenario.file import Scenario
 from linkbench.store import tensorfile
 
 FORMAT = 1

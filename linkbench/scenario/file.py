@@ -7,18 +7,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, Field, Tag, model_validator
 
 from linkbench.metrics.settings import Measure, Strict, by_form
+from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.spec import Spec
-
-SECTIONS = {
-    "genomes": "genomes",
-    "cohort": "cohort",
-    "poisons": "defender",
-    "defenders": "defender",
-    "channels": "channel",
-    "attackers": "attacker",
-    "identifiers": "identifier",
-}
-"""Sections that list plugins, and the kind of plugin that each lists; which of them a scenario has is its task's."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Names that become folders: no slash, nothing hidden, no markup."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from linkbench.errors import PluginError
 from linkbench.registry.catalogue import parameter_schemas
+from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.registry import registry
-from linkbench.scenario.file import FILES, SECTIONS, ModelEntry
+from linkbench.scenario.file import FILES, ModelEntry
 
 
 def json_schema() -> dict[str, Any]:

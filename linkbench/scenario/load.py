@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from linkbench.errors import Location, Problem, ScenarioError
+from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
 from linkbench.scenario.checks import check_identification, check_together
 from linkbench.scenario.file import (
     FILES,
-    SECTIONS,
     File,
     GallerySettings,
     IdentificationFile,

@@ -1,8 +1,8 @@
 """The conformance kit: runs the checks of a plugin's kind, and says of each whether it passed, failed or was skipped.
 
 A check is a function of a `Subject` that returns if all is well, raises AssertionError (or lets the plugin's own error
-through) if not, and raises `Skip` with a reason where it does not apply. Its name is its title. To give a new kind of
-plugin its checks, write a module with a tuple `CHECKS` and name it in `MODULES`.
+through) if not, and raises `Skip` with a reason where it does not apply. Its name is its title. The checks of a kind
+are the tuple `CHECKS` of the module that its record in linkbench.registry.kinds names.
 """
 
 from __future__ import annotations
@@ -20,26 +20,15 @@ from typing import Any, NamedTuple
 
 from linkbench.api.base import Plugin
 from linkbench.errors import InputError
-from linkbench.registry.registry import KINDS, registry
+from linkbench.registry.kinds import KINDS
+from linkbench.registry.registry import registry
 from linkbench.testing import common
 from linkbench.testing.check import Check, Outcome, Subject, run_check, title
-
-MODULES = {
-    "genomes": "linkbench.testing.genomes",
-    "cohort": "linkbench.testing.cohorts",
-    "architecture": "linkbench.testing.architectures",
-    "recipe": "linkbench.testing.recipes",
-    "defender": "linkbench.testing.defenders",
-    "channel": "linkbench.testing.channels",
-    "attacker": "linkbench.testing.attackers",
-    "identifier": "linkbench.testing.identifiers",
-}
-"""Which module holds the checks of each kind; those of `linkbench.testing.common` are for all kinds."""
 
 
 def checks_of(kind: str) -> tuple[Check, ...]:
     """All checks of a kind, in the order in which they are run."""
-    own: tuple[Check, ...] = importlib.import_module(MODULES[kind]).CHECKS
+    own: tuple[Check, ...] = importlib.import_module(KINDS[kind].checks).CHECKS
     return (*common.CHECKS, *own)
 
 
@@ -93,8 +82,8 @@ def conformance(plugin: str | type[Plugin], name: str | None = None, /, **params
 
 def kind_of(cls: type[Plugin]) -> str:
     """The kind of a plugin class. Raises InputError for anything else."""
-    kinds = importlib.import_module("linkbench.api.base")
-    for kind, (_, base) in KINDS.items():
-        if isinstance(cls, type) and issubclass(cls, getattr(kinds, base)):
+    bases = importlib.import_module("linkbench.api.base")
+    for kind, record in KINDS.items():
+        if isinstance(cls, type) and issubclass(cls, getattr(bases, record.base)):
             return kind
     raise InputError(f"{cls!r} is no class of plugins; derive it from one of linkbench.api.base")

@@ -1,0 +1,49 @@
+"""One record for each kind of plugin: hooks, base classes, checks, templates and scenario sections agree with it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from importlib.resources import files
+
+import pytest
+
+from linkbench.api import base, hookspecs
+from linkbench.cli.plugin import FILES
+from linkbench.registry import builtins
+from linkbench.registry.kinds import KINDS, SECTIONS
+from linkbench.scenario.file import FILES as FORMS
+from linkbench.scenario.file import ModelEntry, Scenario
+
+
+def test_hooks_are_those_of_the_records() -> None:
+    specified = {name for name, found in vars(hookspecs).items() if hasattr(found, "linkbench_spec")}
+    implemented = {name for name, found in vars(builtins).items() if hasattr(found, "linkbench_impl")}
+    assert specified == implemented == {record.hook for record in KINDS.values()}
+    assert all(inspect.getdoc(getattr(hookspecs, name)) for name in specified)
+
+
+def test_base_classes_are_those_of_the_records() -> None:
+    classes = {
+        name
+        for name, found in vars(base).items()
+        if isinstance(found, type) and issubclass(found, base.Plugin) and found is not base.Plugin
+    }
+    assert classes == {record.base for record in KINDS.values()}
+    for kind, record in KINDS.items():
+        assert (inspect.getdoc(getattr(base, record.base)) or "").startswith(f"Kind `{kind}`")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checks_and_a_template_are_there(kind: str) -> None:
+    assert importlib.import_module(KINDS[kind].checks).CHECKS
+    template = files("linkbench") / "testing" / "template"
+    for source in FILES.values():
+        assert (template / source.format(kind=kind)).is_file()
+
+
+def test_every_section_is_in_a_form_and_in_the_scenario() -> None:
+    sections = {name for form in FORMS.values() for name in form.model_fields if name in SECTIONS}
+    assert sections == set(SECTIONS) == set(SECTIONS) & set(Scenario._fields)
+    parts = {kind for kind, record in KINDS.items() if not record.sections}
+    assert parts <= set(ModelEntry.model_fields)
