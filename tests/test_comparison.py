@@ -37,6 +37,15 @@ def test_the_tail_is_that_of_random_weights() -> None:
     assert p_values(differences[:, None])[0] == pytest.approx(2.0 * simulated, rel=0.04)
 
 
+@pytest.mark.parametrize(("found", "people", "guess"), [(5, 80, 0.01), (30, 200, 0.1), (0, 500, 0.01), (97, 100, 0.9)])
+def test_a_share_against_a_guess_is_the_exact_binomial_test(found: int, people: int, guess: float) -> None:
+    excess = (np.arange(people) < found) - guess
+    tail = scipy.stats.binom.sf(found - 1, people, guess) if found > guess * people else (
+        scipy.stats.binom.cdf(found, people, guess)
+    )  # fmt: skip
+    assert p_values(excess[:, None], (-guess, 1.0 - guess))[0] == pytest.approx(min(1.0, 2.0 * tail), rel=0.06)
+
+
 def test_nothing_changed_is_no_finding() -> None:
     assert p_values(np.zeros((500, 1)))[0] == 1.0
     assert p_values(np.full((1, 1), 0.3))[0] == 1.0

@@ -140,7 +140,7 @@ def test_where_nobody_links_nothing_is_said_of_defences() -> None:
     found = setting(none=first(0.0125, 400), pgd=first(0.0, 400))
     assert not found.above
     assert said(found).endswith(
-        "That cannot be told from guessing, so nothing shows what defences are worth; to tell would take about 17,000 "
+        "That cannot be told from guessing, so nothing shows what defences are worth; to tell would take about 16,000 "
         "people, here are 400."
     )
     assert summary.defences(found) == []

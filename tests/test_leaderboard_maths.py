@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from linkbench.leaderboard import game, packed_arrays, photos
+from linkbench.leaderboard import game, packed_arrays, photos, text
+from linkbench.leaderboard.board import Opponent, Played, Standing, Standings
 from linkbench.leaderboard.protocol import Data, Metrics, Opponents, Protocol, model_keys
-from linkbench.leaderboard.ranking import pareto
+from linkbench.leaderboard.ranking import pareto, rank
 from linkbench.metrics import ranking
 
 PAYOFFS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
@@ -151,3 +152,60 @@ def test_models_differ_by_what_they_start_from() -> None:
     keys = model_keys([model("a", 1, None), model("b", 1, "a"), model("c", 1, None), model("d", 2, None)])
     assert keys["a"] == keys["c"]
     assert len(set(keys.values())) == 3
+
+
+def standings(better: dict[str, np.ndarray], seeds: int = 1) -> Standings:
+    """A table of one opponent, by row the ranks int64 [n] that it left the true genomes of one photo a person."""
+    rules = Protocol(
+        version=1,
+        data=Data(genomes="0" * 8, cohorts={str(seed): "0" * 8 for seed in range(seeds)}),
+        split={},
+        opponents=Opponents(models={"m": "0" * 8}, attackers={"a": "1" * 8}),
+        metrics=Metrics(k=1, n=100, resamples=200, level=0.95),
+    )
+    who = Opponent("0" * 8, "1" * 8, "m", "a")
+    rows = []
+    for name, ranks in better.items():
+        cell = photos.CellPhotos(np.arange(len(ranks)), ranks, np.zeros(len(ranks), np.int64))
+        number = (float(cell.success(rules.metrics, 503).mean()), 0.0, 1.0)
+        played = Played(dict.fromkeys(range(seeds), number), dict.fromkeys(range(seeds), (0.5, 0.4, 0.6)),
+                        dict.fromkeys(range(seeds), cell))  # fmt: skip
+        yardstick = name if name in ("none", "noise") else ""
+        rows.append(Standing(name, name, "none", name, None, None, {who: played}, 0.9, 0.01, 1.0, (), "e",
+                             "recomputed", yardstick))  # fmt: skip
+    return Standings(rules, rules.digest(), "png", 503, 1, 1, [who], [who], rows, ["e"])
+
+
+def test_nobody_is_ahead_among_equals_and_ranks_say_so() -> None:
+    random = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(20):
+        table = standings({name: (503 * random.random(80) ** 2.5).astype(np.int64)
+                           for name in ["none", "noise", *(f"d{at}" for at in range(19))]})  # fmt: skip
+        ranking_ = rank(table)
+        wrong += any(apart for line in ranking_.apart for apart in line)
+        assert "safest" not in " ".join(text.conclusion(ranking_))
+        assert text.rank_range(ranking_, 0)[0] == 1
+    assert wrong <= 2
+
+
+def test_whoever_is_told_apart_is_named() -> None:
+    none = np.arange(400) % 100
+    table = standings({"none": none, "blur": none + 1, "pgd": none + 300})
+    found = rank(table)
+    names = [place.row.label for place in found.places]
+    assert names == ["pgd", "blur", "none"]
+    assert found.apart[0] == [False, True, True]
+    assert text.rank_range(found, 0) == (1, 1)
+    said = " ".join(text.conclusion(found))
+    assert "The safest of 2 defences is pgd: 0.00% (0.0–" in said
+    assert "linked by a on m" in said
+
+
+def test_rows_without_photos_are_not_judged() -> None:
+    table = standings({"none": np.arange(50), "pgd": np.arange(50) + 300})
+    bare = {who: Played(found.success, found.auc, {}) for who, found in table.rows[1].played.items()}
+    found = rank(table._replace(rows=[table.rows[0], table.rows[1]._replace(played=bare)]))
+    assert found.shown is None
+    assert text.conclusion(found) == []
+    assert found.apart == [[None, None], [None, False]]

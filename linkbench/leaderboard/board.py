@@ -13,6 +13,7 @@ from linkbench.leaderboard.photos import CellPhotos
 from linkbench.leaderboard.protocol import Protocol, model_keys, use_key
 from linkbench.leaderboard.verify import check, stored_photos
 from linkbench.report.cells import cleaned
+from linkbench.results.conclusions import YARDSTICKS
 from linkbench.store.store import digest_of
 
 Badge = Literal["claimed", "recomputed", "rerun"]
@@ -55,8 +56,8 @@ class Standing(NamedTuple):
 
     poison, defender: labels; epsilon: its budget, None where it has none; size: what it counts as where budgets are
     compared, the measured change where it has no epsilon and None where nothing was measured; ssim, linf: of the
-    published photo and before publication, for a poison of those that it changed; milliseconds: per photo; control:
-    whether it is a yardstick, no defence.
+    published photo and before publication, for a poison of those that it changed; milliseconds: per photo;
+    yardstick: `none` or `noise` by its plugin where the row is one, else empty.
     """
 
     key: str
@@ -72,7 +73,12 @@ class Standing(NamedTuple):
     flags: tuple[str, ...]
     entry: str
     badge: Badge
-    control: bool
+    yardstick: str
+
+    @property
+    def control(self) -> bool:
+        """Whether it is a yardstick, no defence."""
+        return bool(self.yardstick)
 
 
 class Standings(NamedTuple):
@@ -257,7 +263,7 @@ def _row(
         flags=flags,
         entry=entry.name,
         badge=best.listed.badge,
-        control=best.defender["name"] in ("none", "noise") and not poisoned,
+        yardstick="" if poisoned or best.defender["name"] not in YARDSTICKS else best.defender["name"],
     )
 
 

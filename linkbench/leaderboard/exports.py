@@ -102,6 +102,7 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
     ]
     for sheet in sheets:
         parts.append(f"### Defences, photos published as {markdown(sheet.table.channel)}\n")
+        parts += [f"{markdown(' '.join(said))}\n" for said in [text.conclusion(sheet.ranking)] if said]
         head = ["rank", "may be", "defence", "ε", "at worst", "interval", "against", "× chance", "AUC", "SSIM",
                 "ms/photo", "badge", "flags"]  # fmt: skip
         lines = [_markdown_row(sheet, at) for at in range(len(sheet.ranking.places))]

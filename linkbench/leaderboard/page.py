@@ -112,18 +112,9 @@ def embedded(value: Any) -> str:
 
 
 def summary(one: Channel) -> list[str]:
-    """A channel in two or three sentences: the safest defence, what it is worth, and what mixing would bring."""
-    ranked = [place for place in one.sheet.ranking.places if place.rank is not None and not place.row.control]
-    plain = next((p for p in one.sheet.ranking.places if p.row.defender == p.row.poison == "none"), None)
-    if not ranked:
-        return []
-    best, rules = ranked[0], one.sheet.table.protocol.metrics
-    return [
-        f"Published as {one.label}: the safest defence is {text.row_name(best.row)}. At worst "
-        f"{numbers.percent(best.worst.value)} of the photos are linked to the right one of {rules.n} genomes"
-        + (f"; without a defence {numbers.percent(plain.worst.value)}" if plain else "")
-        + f", by chance {numbers.percent(rules.k / rules.n)}."
-    ]
+    """A channel in a few sentences: what attackers reach, and which defences paired tests tell from none and others."""
+    said = text.conclusion(one.sheet.ranking)
+    return [f"Published as {one.label}: {' '.join(said)}"] if said else []
 
 
 def channel(sheet: Sheet, id_: str) -> Channel:

@@ -1,12 +1,13 @@
 """Who is ahead: defenders by their worst case, attackers by what they reach, and which differences are real.
 
-The worst case of a defender is the largest mean success over the opponents that it met. Its interval, and the interval
-of the difference between two defenders, come from resampling people: in every resample all means are taken anew and the
-largest is found anew, the same people for both defenders.
+The worst case of a defender is the largest mean success over the opponents that it met. Its interval comes from
+resampling people: in every resample all means are taken anew and the largest is found anew. Whether two defenders are
+told apart, and what may be said of them, are paired tests over the same people (linkbench.results.conclusions).
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +16,21 @@ from linkbench.api import seeds
 from linkbench.api.data import Array
 from linkbench.leaderboard.board import Opponent, Standing, Standings
 from linkbench.leaderboard.protocol import Metrics
+from linkbench.metrics.comparison import all_pairs, by_person
 from linkbench.metrics.intervals import SHARE, resampled_means
+from linkbench.results.conclusions import ANY, Photos, Protection, Question, Setting, judge, together
 
 NEAR = 1e-9
 """Numbers closer than this are equal."""
 
 
 class Worst(NamedTuple):
-    """A defender at its worst: the number, its interval, by whom, and every resample (None without photos)."""
+    """A defender at its worst: the number, its interval, and by whom."""
 
     value: float
     low: float
     high: float
     opponent: Opponent
-    resampled: Array | None
 
 
 class Place(NamedTuple):
@@ -51,11 +53,13 @@ class Place(NamedTuple):
 class Ranking(NamedTuple):
     """All rows of a table, best first, those without a rank last.
 
-    apart[i][j]: whether the worst cases of places i and j differ by more than chance explains; None where unknown.
+    apart[i][j]: whether a paired test tells the worst cases of places i and j apart, all pairs of ranked rows corrected
+    together; None where nothing is known of single photos; shown: what may be said of the ranked rows.
     """
 
     places: list[Place]
     apart: list[list[bool | None]]
+    shown: Setting | None
 
 
 class AttackerPlace(NamedTuple):
@@ -99,9 +103,7 @@ def rank(table: Standings) -> Ranking:
         )
         for row in [*ranked, *others]
     ]
-    level = table.protocol.metrics.level
-    apart = [[_apart(one.worst, two.worst, level) for two in places] for one in places]
-    return Ranking(places, apart)
+    return Ranking(places, _apart(places, table), _shown(ranked, table))
 
 
 def _rank_at(row: Standing, ranked: list[Standing]) -> int | None:
@@ -119,11 +121,11 @@ def worst_case(row: Standing, metrics: Metrics, population: int) -> Worst:
     at = max(range(len(met)), key=lambda place: values[place])  # the first of equals
     if not all(played.photos for played in row.played.values()):
         ends = list(row.played[met[at]].success.values())
-        return Worst(values[at], min(end[1] for end in ends), max(end[2] for end in ends), met[at], None)
+        return Worst(values[at], min(end[1] for end in ends), max(end[2] for end in ends), met[at])
     means = resampled(row, met, metrics, population).max(axis=1)
     tail = (1.0 - metrics.level) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
-    return Worst(values[at], min(float(low), values[at]), max(float(high), values[at]), met[at], means)
+    return Worst(values[at], min(float(low), values[at]), max(float(high), values[at]), met[at])
 
 
 def resampled(row: Standing, opponents: list[Opponent], metrics: Metrics, population: int) -> Array:
@@ -140,13 +142,56 @@ def resampled(row: Standing, opponents: list[Opponent], metrics: Metrics, popula
     return means
 
 
-def _apart(one: Worst, two: Worst, level: float) -> bool | None:
-    """Whether the interval of the paired difference leaves zero out."""
-    if one.resampled is None or two.resampled is None or len(one.resampled) != len(two.resampled):
+def _apart(places: list[Place], table: Standings) -> list[list[bool | None]]:
+    """Of every pair of places whether it is told apart: by Holm's procedure over all pairs of rows with a rank."""
+    known = [at for at, place in enumerate(places) if _has_photos(place.row, [place.worst.opponent])]
+    out: list[list[bool | None]] = [[None] * len(places) for _ in places]
+    if not known:
+        return out
+    met = [_photos(places[at].row, places[at].worst.opponent, table) for at in known]
+    values = by_person(
+        np.stack([photos.success for photos in met], axis=1),
+        met[0].identity,
+        np.stack([photos.weight for photos in met], axis=1),
+    )
+    ranked = np.array([places[at].rank is not None for at in known])
+    pairs = all_pairs(values)
+    family = np.outer(ranked, ranked)
+    p = np.where(family, pairs.adjusted(family), pairs.adjusted(~family))
+    for (one, first), (two, second) in itertools.product(enumerate(known), repeat=2):
+        out[first][second] = bool(p[one, two] <= 1.0 - table.protocol.metrics.level)
+    return out
+
+
+def _shown(ranked: list[Standing], table: Standings) -> Setting | None:
+    """What may be said of the ranked rows against the panel; None where no two of them kept their photos."""
+    rules = table.protocol.metrics
+    met = {
+        Protection("none", row.label, row.epsilon): {
+            f"{who.attacker} on {who.model}": _photos(row, who, table) for who in table.panel
+        }
+        for row in ranked
+        if _has_photos(row, table.panel)
+    }
+    if len(met) < 2:
         return None
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(one.resampled - two.resampled, [tail, 1.0 - tail])
-    return bool(low > NEAR or high < -NEAR)
+    yardstick = {Protection("none", row.label, row.epsilon): row.yardstick for row in ranked}
+    place = {"cohort": "", "genomes": "", "model": ANY, "channel": table.channel}
+    return judge(met, yardstick, place, Question(rules.k, rules.n, rules.level, rules.resamples))
+
+
+def _has_photos(row: Standing, opponents: list[Opponent]) -> bool:
+    return all(who in row.played and row.played[who].photos for who in opponents)
+
+
+def _photos(row: Standing, opponent: Opponent, table: Standings) -> Photos:
+    """What an opponent reached with each photo of a row. People of different seeds are different people."""
+    parts: list[Photos] = []
+    for _, cell in sorted(row.played[opponent].photos.items()):
+        weight = np.ones(len(cell.people)) if cell.weights is None else cell.weights
+        success = cell.success(table.protocol.metrics, table.population)
+        parts.append(Photos(success, cell.people + (len(parts) << 32), weight))
+    return together(parts)
 
 
 def pareto(points: list[tuple[str, float | None, float]]) -> set[str]:
@@ -165,7 +210,7 @@ def pareto(points: list[tuple[str, float | None, float]]) -> set[str]:
 def attackers(table: Standings, ranking: Ranking) -> list[AttackerPlace]:
     """All attackers, by their mean over the defences; controls count as no defence."""
     defended = [place for place in ranking.places if not place.row.control]
-    plain = next((place.row for place in ranking.places if place.row.defender == place.row.poison == "none"), None)
+    plain = next((place.row for place in ranking.places if place.row.yardstick == "none"), None)
     out = []
     for name in dict.fromkeys(opponent.attacker for opponent in table.opponents):
         reached = [(place.row, own) for place in defended if (own := _against(place.row, name))]

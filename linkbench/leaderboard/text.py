@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linkbench.leaderboard.board import Opponent, Standing
 from linkbench.leaderboard.ranking import Ranking
-from linkbench.report import flags_text, numbers
+from linkbench.report import flags_text, numbers, summary
 
 INTRODUCTION = (
     "How well defences keep somebody who has your photo from finding your genome. Defences are ranked by their worst "
@@ -58,6 +58,12 @@ def portion(share: float) -> str:
 def flag(name: str) -> str:
     """A validity flag as words."""
     return flags_text.words(name)
+
+
+def conclusion(ranking: Ranking) -> list[str]:
+    """What may be said of a table: sentences that rest on paired tests; empty where photos are not known."""
+    shown = ranking.shown
+    return [] if shown is None else [summary.attack(shown), *summary.defences(shown)]
 
 
 def rank_range(ranking: Ranking, at: int) -> tuple[int, int]:

@@ -1,9 +1,9 @@
 """Whether two means over the same people differ: a paired test, Holm's correction, and how many people it takes.
 
 The test is Gaffke's for the mean of a bounded quantity. Everybody gets a random weight (independent exponentials), and
-one person more is added who speaks against the finding as loudly as anybody can: to show that a mean lies above zero,
-one of value -1. The p-value is the probability that the weighted mean falls on the other side of zero. Where values
-are -1, 0 and 1 it is the exact sign test (McNemar's); nothing is assumed about their distribution.
+one person more is added who speaks against the finding as loudly as anybody can: to show that a mean of differences
+lies above zero, one of value -1. The p-value is the probability that the weighted mean falls on the other side of zero.
+Where values are -1, 0 and 1 it is the exact sign test (McNemar's); nothing is assumed about their distribution.
 Gaffke 2005, Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable;
 Learned-Miller & Thomas 2019, A new confidence interval for the mean of a bounded random variable.
 """
@@ -44,22 +44,25 @@ def by_person(values: Array, identity: Array, weights: Array | None = None) -> A
     return scaled
 
 
-def p_values(differences: Array) -> Array:
+def p_values(differences: Array, ends: tuple[float, float] = (-1.0, 1.0)) -> Array:
     """Two-sided p-values, float64 [S], of the hypothesis that the mean of each column is zero.
 
-    differences: float64 [people, S], each person's in [-1, 1] where all have equally many photos. Twice the smaller
-    one-sided value; 1 where the finding does not outweigh the person who is added against it.
+    differences: float64 [people, S]; ends: the range that no person can leave where all have equally many photos, one
+    end below zero and one above. Twice the smaller one-sided value; 1 where the finding does not outweigh the person
+    who is added against it.
     """
     people, columns = differences.shape
     out = np.empty(columns)
     step = max(1, BLOCK // max(people, 1))
     for start in range(0, columns, step):
         block = differences[:, start : start + step]
-        found = np.abs(block.sum(axis=0)) > 1.0
+        total = block.sum(axis=0)
+        loudest = np.where(total > 0.0, -ends[0], ends[1])
+        found = np.abs(total) > loudest
         out[start : start + step] = 1.0
         if found.any():
-            toward = block[:, found] * np.sign(block[:, found].sum(axis=0))
-            against = np.concatenate([toward, np.full((1, toward.shape[1]), -1.0)])
+            toward = block[:, found] * np.sign(total[found])
+            against = np.concatenate([toward, -loudest[None, found]])
             out[start : start + step][found] = np.minimum(1.0, 2.0 * _below_zero(against))
     return out
 
@@ -137,19 +140,22 @@ def all_pairs(values: Array) -> Pairs:
     return Pairs(means[:, None] - means[None, :], tables[0], tables[1], people)
 
 
-def people_needed(difference: float, deviation: float, error: float, power: float = POWER) -> int | None:
+def people_needed(
+    difference: float, deviation: float, error: float, power: float = POWER, loudest: float = 1.0
+) -> int | None:
     """How many people tell a difference of means from zero with this power, if it is what was measured.
 
     deviation: standard deviation of the people's differences; error: of the two-sided test. Normal approximation of
-    the test, with the person who is added against the finding: n d - 1 = z_error sqrt(n s^2 + 1) + z_power sqrt(n) s.
-    None where the difference is zero or would take more than a thousand million people.
+    the test, with the person of value -a who is added against the finding, a = loudest:
+    n d - a = z_error sqrt(n s^2 + a^2) + z_power sqrt(n) s. None where the difference is zero or would take more than a
+    thousand million people.
     """
     normal = NormalDist()
     z_error, z_power = normal.inv_cdf(1.0 - error / 2.0), normal.inv_cdf(power)
 
     def told(people: int) -> bool:
-        sure = z_error * math.sqrt(people * deviation**2 + 1.0) + z_power * math.sqrt(people) * deviation
-        return people * abs(difference) - 1.0 >= sure
+        sure = z_error * math.sqrt(people * deviation**2 + loudest**2) + z_power * math.sqrt(people) * deviation
+        return people * abs(difference) - loudest >= sure
 
     if not told(MOST_PEOPLE):
         return None

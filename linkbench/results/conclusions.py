@@ -222,7 +222,7 @@ def judge(
     tests = _Tests.of(keys, values, [yardstick[key] for key in keys], question)
     above, needed = False, None
     if tests.plain is not None:
-        above, needed = _above(values[:, tests.plain] - min(1.0, question.k / question.n), question.level)
+        above, needed = _above(values[:, tests.plain], min(1.0, question.k / question.n), question.level)
     findings = (_finding(at, tests, attacker, photos) for at, (attacker, photos) in enumerate(whole.values()))
     return Setting(
         place=place,
@@ -323,14 +323,15 @@ def _value(
     return Value(mean, float(low), float(high))
 
 
-def _above(excess: Array, level: float) -> tuple[bool, int | None]:
-    """Whether the mean excess over guessing is surely positive, and if not, how many people would tell."""
+def _above(values: Array, guess: float, level: float) -> tuple[bool, int | None]:
+    """Whether the mean is surely above that of guessing, and if not, how many people would tell."""
+    excess = values - guess
     mean, deviation = float(excess.mean()), float(excess.std(ddof=min(1, len(excess) - 1)))
     if mean <= 0.0:
         return False, None
-    if p_values(excess[:, None])[0] <= 1.0 - level:
+    if p_values(excess[:, None], (-guess, 1.0 - guess))[0] <= 1.0 - level:
         return True, None
-    return False, people_needed(mean, deviation, 1.0 - level)
+    return False, people_needed(mean, deviation, 1.0 - level, loudest=guess)
 
 
 def asked_of(rank: Artefact, measure: Measure) -> Photos | None:
