@@ -5,8 +5,8 @@ The pages stay plain Markdown that reads well on its own; navigation is here, no
 
 from __future__ import annotations
 
+import runpy
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ NAVIGATION["More"] = [
 ]
 
 project = "linkbench"
-release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+release = runpy.run_path(str(ROOT / "linkbench" / "version.py"))["__version__"]
 html_title = f"linkbench {release}"
 copyright = "the linkbench authors, Apache-2.0"
 

@@ -1,3 +1,3 @@
 """linkbench: how well attackers link public face photos to genomes, and how well defenders stop them."""
 
-__version__ = "0.1.0"
+from linkbench.version import __version__ as __version__

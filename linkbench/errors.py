@@ -5,9 +5,10 @@ LinkbenchError                 anything a user can mend; printed as a message, n
 ├── InputError                 a file or a value that the user brought is not what it must be
 │   └── WeightsError           network weights that do not fit or are not safe to read
 ├── PluginError                a plugin that cannot be found, imported or trusted
-├── MissingExtraError          an optional dependency is not installed; says the command that installs it
+├── MissingLibraryError        a package that a plugin needs is not installed; says the command that installs it
+│   └── MissingExtraError      the same of a package that an extra of linkbench brings
 ├── StoreError                 the store cannot be read or written
-└── StageError                 one stage failed while others went on
+└── TensorFileError            a file of arrays is cut, or no such file
 
 Each message says what, where, why and how to fix.
 """
@@ -60,21 +61,23 @@ class PluginError(LinkbenchError):
     """A plugin cannot be found, imported or trusted."""
 
 
-class MissingExtraError(LinkbenchError):
-    """An optional dependency is missing; the message holds the command that installs it."""
+class MissingLibraryError(LinkbenchError):
+    """A package that a plugin needs is not installed; the message holds the command that installs it."""
+
+    def __init__(self, package: str, command: str, what: str = "this plugin") -> None:
+        super().__init__(f"{what} needs the package '{package}', which is not installed. Install it with: {command}")
+
+
+class MissingExtraError(MissingLibraryError):
+    """A package that an extra of linkbench brings is not installed."""
 
     def __init__(self, what: str, module: str, extra: str) -> None:
-        super().__init__(
-            f"{what} needs the package '{module}', which is not installed. "
-            f"Install it with: pip install 'linkbench[{extra}]'"
-        )
+        super().__init__(module, f"pip install 'linkbench[{extra}]'", what)
 
 
 class StoreError(LinkbenchError):
     """The store cannot be read or written."""
 
 
-class StageError(LinkbenchError):
-    """One stage of a run failed; the run went on without the cells behind it."""
-
-    exit_status = 1
+class TensorFileError(LinkbenchError):
+    """A file is not a whole safetensors file."""

@@ -20,7 +20,8 @@ from linkbench.leaderboard.collect import make
 from linkbench.plan.make import make_plan
 from linkbench.registry import code_digest as code
 from linkbench.registry import registry as plugins
-from linkbench.results.folder import Results, collect, describe, write
+from linkbench.results.folder import collect, describe, write
+from linkbench.results.results import Results
 from linkbench.results.table import Row
 from linkbench.scenario.load import load_scenario
 from linkbench.stages import matching

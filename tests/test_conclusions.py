@@ -14,7 +14,7 @@ from benchmarks import coverage
 from linkbench.api.data import Array, Artefact
 from linkbench.errors import InputError
 from linkbench.report import summary, terminal
-from linkbench.report.cells import Roles
+from linkbench.results.cells import Roles
 from linkbench.results.conclusions import (
     ANY,
     Photos,
@@ -26,7 +26,7 @@ from linkbench.results.conclusions import (
     judge,
     to_json,
 )
-from linkbench.results.folder import Results
+from linkbench.results.results import Results
 
 PLACE = {"cohort": "faces", "genomes": "table", "model": "standard", "channel": "jpeg"}
 NOBODY = Roles(frozenset(), frozenset(), frozenset())

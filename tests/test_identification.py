@@ -39,10 +39,10 @@ from linkbench.plan.builder import COORDINATES
 from linkbench.plan.task import Task
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec
-from linkbench.report.cells import MeasuredCell
 from linkbench.report.identification import _cmc
 from linkbench.report.ranks import RankFile
 from linkbench.report.svg import Ids
+from linkbench.results.cells import MeasuredCell
 from linkbench.stages import identify
 
 PEOPLE, SIZE = 5, 24

@@ -10,8 +10,8 @@ import pytest
 from test_report import EVIL, Page, checked, run_of
 
 from linkbench.report import later, page, poisons, training
-from linkbench.report.cells import pooled, read_cells, roles
-from linkbench.results.folder import Results
+from linkbench.results.cells import pooled, read_cells, roles
+from linkbench.results.results import Results
 from linkbench.results.table import Row
 
 SUCCESS = {("none", "standard"): 0.3, ("none", "best-of"): 0.29, ("signs", "standard"): 0.11, ("signs", "best-of"): 0.2}
@@ -69,7 +69,7 @@ def run(aim: str | None = "sex", best: bool = True, knowledge: str = "white-box"
 
 
 def found(told: dict[str, Any], given: list[Row] | None = None) -> poisons.Poisons:
-    cells = pooled(read_cells(Results(given or rows(), told)))
+    cells = pooled(read_cells(given or rows()))
     out = poisons.tables(cells, roles(told), told, training.read(told))
     assert out is not None
     return out
@@ -119,7 +119,7 @@ def test_poisons_of_all_phenotypes_show_the_mean_over_them() -> None:
 
 def test_runs_without_poison_have_no_such_matrix() -> None:
     told = run()
-    cells = pooled(read_cells(Results([row for row in rows() if row.poison == "none"], told)))
+    cells = pooled(read_cells([row for row in rows() if row.poison == "none"]))
     assert poisons.tables(cells, roles(told), told, training.read(told)) is None
 
 
@@ -154,7 +154,7 @@ def test_curves_with_numbers_that_are_none_are_left_out() -> None:
     told = run()
     told["training"]["c0"]["history"][1]["loss"] = float("inf")
     assert training.read(told)["0" * 10].accuracy == {"sex": pytest.approx([0.6, 0.7, 0.8, 0.9])}
-    cells = pooled(read_cells(Results(rows(), told)))
+    cells = pooled(read_cells(rows()))
     from linkbench.report.svg import Ids
 
     section = training.curves(Ids(), cells, training.read(told))
@@ -167,7 +167,7 @@ def test_curves_with_numbers_that_are_none_are_left_out() -> None:
 
 def test_later_models_are_named() -> None:
     told = run(knowledge="standard")
-    cells = read_cells(Results(rows(), told))
+    cells = read_cells(rows())
     assert later.later_models(cells, told) == ["best-of, on photos made against standard (shortcut)"]
     assert later.later_models(cells, run()) == []
     assert later.later_models(cells, run(knowledge="best-of")) == [], "an older model is no later one"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from linkbench.api.data import Artefact, Stream
+from linkbench.errors import TensorFileError
 from linkbench.store import tensorfile
-from linkbench.store.tensorfile import BadTensorFile
 
 DTYPES = sorted(tensorfile._NAMES)
 SHAPES = [(), (1,), (7,), (2, 3), (0,), (3, 0), (0, 5), (2, 1, 4)]
@@ -98,7 +98,7 @@ def test_a_cut_file_is_noticed_wherever_it_is_cut(tmp_path: Path) -> None:
     content = whole(tmp_path)
     for length in range(len(content)):
         (tmp_path / "cut").write_bytes(content[:length])
-        with pytest.raises(BadTensorFile):
+        with pytest.raises(TensorFileError):
             tensorfile.read(tmp_path / "cut")
 
 
@@ -118,7 +118,7 @@ def test_a_spoiled_file_is_refused_or_read_but_never_crashes(tmp_path: Path, cha
     (tmp_path / "spoiled").write_bytes(content)
     try:
         found = tensorfile.read(tmp_path / "spoiled")
-    except BadTensorFile:
+    except TensorFileError:
         return
     assert all(np.asarray(array).nbytes <= len(content) for array in found.arrays.values())
 
@@ -147,7 +147,7 @@ def test_a_spoiled_file_is_refused_or_read_but_never_crashes(tmp_path: Path, cha
 def test_nonsense_in_a_header_is_refused(tmp_path: Path, header: str) -> None:
     path = tmp_path / "bad"
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + b"\0" * 64)
-    with pytest.raises(BadTensorFile):
+    with pytest.raises(TensorFileError):
         tensorfile.read(path)
 
 

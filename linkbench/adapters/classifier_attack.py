@@ -18,7 +18,6 @@ from pydantic import Field, create_model
 
 from linkbench.api.base import Defender
 from linkbench.api.fields import Epsilon, PhenotypeName
-from linkbench.errors import LinkbenchError
 
 if TYPE_CHECKING:
     import torch
@@ -212,12 +211,3 @@ def made_when_asked(
         return defender(name, summaries[name], specs[name], base, module)
 
     return attribute
-
-
-class MissingLibraryError(LinkbenchError):
-    """The library behind an adapter is not installed; the message says how to install it."""
-
-    def __init__(self, package: str, command: str) -> None:
-        super().__init__(
-            f"this plugin needs the package '{package}', which is not installed. Install it with: {command}"
-        )

@@ -9,9 +9,9 @@ import sys
 
 import click
 
-from linkbench import __version__
 from linkbench.cli.options import examples
 from linkbench.errors import LinkbenchError, MissingExtraError
+from linkbench.version import __version__
 
 COMMANDS = {
     "run": ("linkbench.cli.run", "Run a scenario and write its tables and report."),

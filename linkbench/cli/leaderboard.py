@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from linkbench.cli.options import check_device, check_torch, examples
+from linkbench.cli.options import examples
 
 board_option = click.option(
     "--board", type=click.Path(path_type=Path, file_okay=False), default=Path("leaderboard"), show_default=True,
@@ -99,7 +99,7 @@ def verify(entry_file: Path, rerun: bool, tolerance: float, store: Path | None, 
     """
     from linkbench.leaderboard import entry as entries
     from linkbench.leaderboard.verify import check
-    from linkbench.report.cells import cleaned
+    from linkbench.results.cells import cleaned
 
     entry = entries.read(entry_file)
     found = check(entry)
@@ -116,10 +116,11 @@ def verify(entry_file: Path, rerun: bool, tolerance: float, store: Path | None, 
 
 
 def _again(entry_file: Path, tolerance: float, store: Path | None, device: str) -> int:
-    from linkbench.cli.watch import watcher
+    from linkbench.execution.device import check_device, check_torch
+    from linkbench.execution.watch import watcher
     from linkbench.leaderboard import entry as entries
     from linkbench.leaderboard.rerun import compare, run_again
-    from linkbench.report.cells import cleaned
+    from linkbench.results.cells import cleaned
 
     check_device(device)
     check_torch()

@@ -68,30 +68,3 @@ def read_params(overrides: tuple[str, ...], option: str = "--set") -> dict[str, 
             raise click.BadParameter(f"expected KEY=VALUE, found {text!r}", param_hint=option)
         params[key] = parse_yaml(option, value).data
     return params
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not there, before any work starts."""
-    kind = device.partition(":")[0]
-    if kind == "cpu" and ":" not in device:
-        return
-    if kind != "cuda":
-        raise click.BadParameter(f"{device!r} is no device; use cpu, cuda or cuda:0", param_hint="--device")
-    try:
-        import torch
-    except ImportError:
-        from linkbench.errors import MissingExtraError
-
-        raise MissingExtraError("--device cuda", "torch", "photos") from None
-    if not torch.cuda.is_available():
-        raise click.BadParameter("this torch sees no CUDA device; use --device cpu", param_hint="--device")
-
-
-def check_torch() -> None:
-    """Refuse networks where torch is not installed, before any work starts; torch is not imported."""
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        from linkbench.errors import MissingExtraError
-
-        raise MissingExtraError("A scenario with photos", "torch", "photos")

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkbench.cli.options import check_device, check_torch, examples, overrides, scenario_file, store_path
+from linkbench.cli.options import examples, overrides, scenario_file, store_path
 
 if TYPE_CHECKING:
     from linkbench.execution.run import Run
     from linkbench.plan.builder import Plan
-    from linkbench.results.folder import Results
 
 
 GIVEN_UP = "LINKBENCH_GIVEN_UP"
@@ -52,9 +51,10 @@ def command(
     Finished stages are kept; a run that was stopped goes on where it was. A stage that fails, or takes longer than the
     limit, spoils only the rows that need it: they are missing, the reason is said, and the exit status is 1.
     """
-    from linkbench.cli.watch import watcher
-    from linkbench.errors import InputError
+    from linkbench.execution.device import check_device, check_torch
     from linkbench.execution.run import Run
+    from linkbench.execution.watch import watcher
+    from linkbench.face import page
     from linkbench.plan.make import make_plan
     from linkbench.scenario.load import load_scenario
     from linkbench.store.location import default_path
@@ -74,27 +74,14 @@ def command(
         return 0
 
     from linkbench.report import terminal
-    from linkbench.results import folder as files
+    from linkbench.results.carry_out import carry_out
 
     folder = out or Path("results") / parsed.name
-    files.check_folder(folder)
-    with watcher(len(plan.steps)) as watching:
-        outcome = run.execute(watching)
-    results = files.Results(
-        files.collect(plan, outcome), files.describe(parsed, plan, outcome, device, files.previous_run(folder))
-    )
-    try:
-        files.write(folder, results, outcome, lambda: _page(results, folder))
-    except OSError as error:  # a full disk, say
-        raise InputError(
-            f"{folder} cannot be written: {error.strerror or error}. Finished stages are kept: run it again with --out "
-            f"FOLDER, and only the results are written"
-        ) from error
-    terminal.show(results)
-    computed = sum(record.computed for record in outcome.records.values())
-    click.echo(f"{len(outcome.records)} stages, {computed} computed, {len(outcome.records) - computed} from the store.")
+    terminal.show(carry_out(parsed, run, watcher(len(plan.steps)), folder, page))
+    computed = sum(record.computed for record in run.records.values())
+    click.echo(f"{len(run.records)} stages, {computed} computed, {len(run.records) - computed} from the store.")
     click.echo(f"table:  {folder / 'results.csv'}\nreport: {folder / 'report.html'}")
-    return 1 if outcome.failures else 0
+    return 1 if run.failures else 0
 
 
 def _start_again(given_up: list[str]) -> None:
@@ -103,13 +90,6 @@ def _start_again(given_up: list[str]) -> None:
     sys.stderr.flush()
     os.environ[GIVEN_UP] = " ".join(given_up)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _page(results: Results, folder: Path) -> str:
-    """Imported only when a page has to be made."""
-    from linkbench.report import page
-
-    return page.render(results, folder)
 
 
 def _show_plan(plan: Plan, run: Run) -> None:

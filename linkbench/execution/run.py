@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from linkbench import __version__
 from linkbench.api.data import Artefact
 from linkbench.api.progress import listening
 from linkbench.errors import InputError, LinkbenchError
@@ -23,6 +22,7 @@ from linkbench.registry.code_digest import code_digest
 from linkbench.registry.spec import nested_specs
 from linkbench.store.store import KEY_VERSION, Store, Stored
 from linkbench.store.tensorfile import file_digest
+from linkbench.version import __version__
 
 LAST_STAGES = ("quality", "poison_quality", "curves", "rank", "measure")
 """Stages whose artefacts the results are made of."""

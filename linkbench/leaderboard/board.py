@@ -12,7 +12,7 @@ from linkbench.leaderboard.entry import ChangeRecord, Entry, Interval, read, rea
 from linkbench.leaderboard.photos import CellPhotos
 from linkbench.leaderboard.protocol import Protocol, model_keys, use_key
 from linkbench.leaderboard.verify import check, stored_photos
-from linkbench.report.cells import cleaned
+from linkbench.results.cells import cleaned
 from linkbench.results.conclusions import YARDSTICKS
 from linkbench.store.store import digest_of
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from linkbench.api.data import Array, Artefact
-from linkbench.errors import InputError
+from linkbench.errors import InputError, TensorFileError
 from linkbench.leaderboard import packed_arrays, photos
 from linkbench.leaderboard.entry import (
     DIGITS,
@@ -25,7 +25,7 @@ from linkbench.leaderboard.entry import (
 from linkbench.leaderboard.protocol import Data, Protocol, protocol
 from linkbench.leaderboard.protocol import looks as looks_at
 from linkbench.results import folder as files
-from linkbench.results.folder import Results
+from linkbench.results.results import Results
 from linkbench.results.table import Row
 from linkbench.scenario.file import NAME
 from linkbench.store import tensorfile
@@ -163,7 +163,7 @@ def _metrics(results: Results) -> Any:
 def _rank_file(folder: Path, cell: str) -> Artefact:
     try:
         return tensorfile.read(folder / "ranks" / f"{cell}.safetensors")
-    except (OSError, tensorfile.BadTensorFile) as error:
+    except (OSError, TensorFileError) as error:
         raise InputError(
             f"{folder}/ranks/{cell}.safetensors cannot be read ({error}); run the scenario again"
         ) from None
@@ -208,7 +208,7 @@ def _changes(
     """What was measured of the photos behind the cells, once for every different step."""
     try:
         measured = tensorfile.read(folder / "changes.safetensors")
-    except (OSError, tensorfile.BadTensorFile) as error:
+    except (OSError, TensorFileError) as error:
         raise InputError(f"{folder}/changes.safetensors cannot be read ({error}); run the scenario again") from None
     steps = {cell["id"]: cell["steps"] for cell in results.run["cells"]}
     metrics = _metrics(results)
@@ -249,7 +249,7 @@ def _examples(folder: Path) -> tuple[str | None, list[str]]:
     """One face before, and after every defence as a difference, which packs well; poisons change other faces."""
     try:
         artefact = tensorfile.read(folder / "examples.safetensors")
-    except (OSError, tensorfile.BadTensorFile):
+    except (OSError, TensorFileError):
         return None, []
     before, after = (np.asarray(artefact.array(name))[:, 0] for name in ("before", "after"))
     same = [at for at in range(len(before)) if np.array_equal(before[at], before[0])]

@@ -10,8 +10,8 @@ import numpy as np
 from linkbench.leaderboard import packed_arrays, text
 from linkbench.leaderboard.board import Listed, Opponent
 from linkbench.report import document, dot_plot, flags_text, numbers, png, scale, svg
-from linkbench.report.cells import Value, cleaned
 from linkbench.report.svg import Ids, Markup
+from linkbench.results.cells import Value, cleaned
 
 if TYPE_CHECKING:
     from linkbench.leaderboard.assembly import Board, Sheet

@@ -26,7 +26,7 @@ def run_again(entry: Entry, store: Path | None, device: str, watching: Callable[
     """
     from linkbench.execution.run import Run
     from linkbench.plan.make import make_plan
-    from linkbench.results import folder as files
+    from linkbench.results.carry_out import carry_out
     from linkbench.store.store import Store
 
     scenario = scenario_of(entry)
@@ -34,10 +34,7 @@ def run_again(entry: Entry, store: Path | None, device: str, watching: Callable[
     with tempfile.TemporaryDirectory(prefix="linkbench-rerun-") as temporary:
         folder = Path(temporary, "results")
         run = Run(plan, Store(store or Path(temporary, "store")), device)
-        with watching(len(plan.steps)) as watcher:
-            outcome = run.execute(watcher)
-        record = files.describe(scenario, plan, outcome, device, {})
-        files.write(folder, files.Results(files.collect(plan, outcome), record), outcome, lambda: "")
+        carry_out(scenario, run, watching(len(plan.steps)), folder)
         return make(folder, [entry], name=f"{entry.name[:58]}-again")
 
 

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from linkbench import __version__
 from linkbench.errors import PluginError
 from linkbench.registry.registry import Registration, registry
+from linkbench.version import __version__
 
 FORMAT = 1
 """Version of the remembered file."""

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import pluggy
 
-from linkbench import __version__
 from linkbench.api import hookspecs
 from linkbench.errors import PluginError
 from linkbench.registry.kinds import KINDS
+from linkbench.version import __version__
 
 API = 1
 """Version of the plugin form; a registration says which one it was written for."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from linkbench.report import numbers, scale, svg
-from linkbench.report.cells import Value
 from linkbench.report.scale import Scale
 from linkbench.report.svg import Ids, Markup, element
+from linkbench.results.cells import Value
 
 WIDTH, HEIGHT = 480, 316
 LEFT, TOP, BOTTOM = 44, 30, 42

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from linkbench.report import numbers
-from linkbench.report.cells import MeasuredCell, coordinates, grouped, short, varying
 from linkbench.report.tables import HEADINGS, place_text
+from linkbench.results.cells import MeasuredCell, coordinates, grouped, short, varying
 
 AXES = {"": ("cohort", "genomes", "model", "poison", "defender", "epsilon"), "poison_": ("cohort", "genomes", "poison")}
 """What lines may differ in: for photos that are linked, and for poisoned photos that the attacker trained on."""

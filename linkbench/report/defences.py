@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from linkbench.report import chart, dot_plot, numbers, scale, svg
-from linkbench.report.cells import (
+from linkbench.report.chart import Axis, Series
+from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panel_titles, panels_of, reference
+from linkbench.report.svg import Ids, Markup
+from linkbench.results.cells import (
     MeasuredCell,
     Roles,
     Value,
@@ -16,9 +19,6 @@ from linkbench.report.cells import (
     sizes,
     top_k,
 )
-from linkbench.report.chart import Axis, Series
-from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panel_titles, panels_of, reference
-from linkbench.report.svg import Ids, Markup
 
 AXES = ("cohort", "genomes", "model", "poison", "channel")
 HALF_STEP = 0.5 / 255.0
@@ -164,10 +164,10 @@ def _bent_models(ids: Ids, cells: list[MeasuredCell], k: int, n: int, looks: dic
     top = min(1.0, scale.nice_top(max(cell.success[k][n].high for cell in bent), 6))
 
     def panel(title: str, group: list[MeasuredCell]) -> Panel:
-        budgets = sorted({cell.epsilon for cell in group})
+        budgets = sorted({cell.epsilon or 0.0 for cell in group})
         series = [Series("chance", CHANCE, [(budgets[0], reference(k, n)), (budgets[-1], reference(k, n))])]
         for same in grouped(group, lambda cell: cell.model):
-            points = sorted((cell.epsilon, cell.success[k][n]) for cell in same)
+            points = sorted((cell.epsilon or 0.0, cell.success[k][n]) for cell in same)
             series.append(Series(same[0].model, looks[same[0].model], points))
         name = f"success@{k} of every model against the budget" + (f", {title}" if title else "")
         axis, label = chart.epsilon_axis(budgets), f"success@{k}, n = {n}"

@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from linkbench.report import numbers, scale, svg
-from linkbench.report.cells import Value
 from linkbench.report.chart import HEIGHT, WIDTH, Axis, frame
 from linkbench.report.svg import Ids, Markup, element
+from linkbench.results.cells import Value
 
 ROW = 34
 LONGEST = 22

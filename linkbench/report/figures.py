@@ -6,7 +6,10 @@ import math
 from typing import NamedTuple
 
 from linkbench.report import chart, dot_plot, numbers, scale
-from linkbench.report.cells import (
+from linkbench.report.chart import Series
+from linkbench.report.ranks import RankFile
+from linkbench.report.svg import Ids, Markup
+from linkbench.results.cells import (
     MeasuredCell,
     Roles,
     Value,
@@ -20,9 +23,6 @@ from linkbench.report.cells import (
     undefended,
     varying,
 )
-from linkbench.report.chart import Series
-from linkbench.report.ranks import RankFile
-from linkbench.report.svg import Ids, Markup
 
 PANELS = 12
 """Most panels of one figure; the table and results.csv have the rest."""

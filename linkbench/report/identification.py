@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from linkbench.report import chart, defences, figures, numbers
-from linkbench.report.cells import MeasuredCell, Roles, Value, coordinates, grouped, short, undefended
 from linkbench.report.chart import Series
 from linkbench.report.defences import Matrices, Matrix
 from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panels_of
 from linkbench.report.ranks import RankFile
 from linkbench.report.scale import thin
 from linkbench.report.svg import Ids
+from linkbench.results.cells import MeasuredCell, Roles, Value, coordinates, grouped, short, undefended
 
 RATE = "protection_rate"
 PANEL = ("cohort", "model", "channel", "attacker")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from linkbench.report.cells import MeasuredCell, cleaned
+from linkbench.results.cells import MeasuredCell, cleaned
 
 
 def later_models(cells: list[MeasuredCell], run: dict[str, Any]) -> list[str]:

@@ -21,20 +21,18 @@ from linkbench.report import (
     theorem,
     training,
 )
-from linkbench.report.cells import (
+from linkbench.report.figures import Section
+from linkbench.report.svg import Ids
+from linkbench.results.cells import (
     Failed,
     MeasuredCell,
     Roles,
     cleaned,
-    failed_cells,
     pooled,
-    read_cells,
     roles,
     varying,
 )
-from linkbench.report.figures import Section
-from linkbench.report.svg import Ids
-from linkbench.results.folder import Results
+from linkbench.results.results import Results
 
 
 class Fact(NamedTuple):
@@ -49,7 +47,7 @@ def render(results: Results, folder: Path) -> str:
 
     The same inputs give the same bytes.
     """
-    cells, failed = read_cells(results), failed_cells(results)
+    cells, failed = results.cells, results.failed
     parts, files = roles(results.run), ranks.read(folder, cells)
     scenario = results.run.get("scenario", {})
     level = f"{100.0 * float(scenario.get('measure', {}).get('level', 0.95)):g}%"
@@ -112,7 +110,7 @@ def sections(
 def facts(results: Results, cells: list[MeasuredCell], files: dict[str, ranks.RankFile]) -> list[Fact]:
     """What was run, in a few lines."""
     run = results.run
-    places = [cell.place for cell in cells] or [failed.place for failed in failed_cells(results)]
+    places = [cell.place for cell in cells] or [failed.place for failed in results.failed]
     out = _played(places)
     if later_models := later.later_models(cells, run):
         out.append(Fact("later model", "; ".join(later_models)))

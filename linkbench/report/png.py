@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from linkbench.errors import TensorFileError
+
 if TYPE_CHECKING:
     from linkbench.api.data import Array
 
@@ -67,7 +69,7 @@ def strips(path: Path) -> tuple[list[Strip], int]:
     try:
         artefact = tensorfile.read(path)
         before, after = artefact.array("before"), artefact.array("after")
-    except (OSError, KeyError, tensorfile.BadTensorFile):
+    except (OSError, KeyError, TensorFileError):
         return [], 1
     labels = [str(label) for label in artefact.meta.get("labels", [])]
     if before.shape != after.shape or before.ndim != 5 or len(labels) != len(before) or before.shape[2] != 3:

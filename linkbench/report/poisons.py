@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from linkbench.report import numbers
-from linkbench.report.cells import (
+from linkbench.report.defences import chosen_size
+from linkbench.report.figures import panel_titles
+from linkbench.report.training import Training
+from linkbench.results.cells import (
     MeasuredCell,
     Roles,
     Value,
@@ -15,9 +18,6 @@ from linkbench.report.cells import (
     main_attacker,
     top_k,
 )
-from linkbench.report.defences import chosen_size
-from linkbench.report.figures import panel_titles
-from linkbench.report.training import Training
 
 AXES = ("cohort", "genomes", "channel")
 

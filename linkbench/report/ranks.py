@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from linkbench.report.cells import MeasuredCell
+from linkbench.errors import TensorFileError
 from linkbench.report.scale import thin
+from linkbench.results.cells import MeasuredCell
 from linkbench.store import tensorfile
 
 POINTS = 120
@@ -32,7 +33,7 @@ def read(folder: Path, cells: list[MeasuredCell]) -> dict[str, RankFile]:
             continue
         try:
             found[id_] = _read(folder / "ranks" / f"{id_}.safetensors")
-        except (OSError, KeyError, ValueError, TypeError, tensorfile.BadTensorFile):
+        except (OSError, KeyError, ValueError, TypeError, TensorFileError):
             continue
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkbench.report import numbers
-from linkbench.report.cells import MeasuredCell, Roles, cleaned, undefended
+from linkbench.results.cells import MeasuredCell, Roles, cleaned, undefended
 from linkbench.results.conclusions import ANY, Finding, Setting
 
 MANY = 1_000_000

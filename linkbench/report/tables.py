@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from linkbench.report import flags_text, numbers
-from linkbench.report.cells import MeasuredCell, Value, chance, short, shown_sizes, top_k, varying
+from linkbench.results.cells import MeasuredCell, Value, chance, short, shown_sizes, top_k, varying
 
 MOST = 500
 """Most rows of the table; results.csv has all."""

@@ -7,25 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linkbench.report import flags_text, numbers, summary, theorem
-from linkbench.report.cells import (
+from linkbench.report.costs import Lines, costs
+from linkbench.report.tables import HEADINGS, constant_places, place_text
+from linkbench.results.cells import (
     Failed,
     MeasuredCell,
     Value,
     chance,
     cleaned,
     coordinates,
-    failed_cells,
     grouped,
-    read_cells,
     roles,
     short,
     shown_sizes,
     top_k,
     varying,
 )
-from linkbench.report.costs import Lines, costs
-from linkbench.report.tables import HEADINGS, constant_places, place_text
-from linkbench.results.folder import Results
+from linkbench.results.results import Results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +80,7 @@ def show(results: Results, console: Console | None = None) -> None:
 
     console = console or Console(highlight=False)
     screen = _Screen(console, console.options.ascii_only)
-    cells, failed = read_cells(results), failed_cells(results)
+    cells, failed = results.cells, results.failed
     if cells:
         _show_cells(results, cells, screen)
         _show_changes(results, cells, screen)

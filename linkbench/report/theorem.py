@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from linkbench.report import numbers
-from linkbench.report.cells import MeasuredCell, coordinates, grouped, varying
 from linkbench.report.costs import Lines
 from linkbench.report.tables import place_text
+from linkbench.results.cells import MeasuredCell, coordinates, grouped, varying
 
 TITLE = "What the poison's theorem claims, and the accuracy that was measured"
 AXES = ("cohort", "genomes", "model", "poison", "channel")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from linkbench.report import chart, scale
-from linkbench.report.cells import MeasuredCell, Value, cleaned, coordinates, grouped
 from linkbench.report.chart import Axis, Series
 from linkbench.report.figures import Choice, Key, Panel, Section, colours, panels_of
 from linkbench.report.svg import Ids, Markup
+from linkbench.results.cells import MeasuredCell, Value, cleaned, coordinates, grouped
 
 AXES = ("cohort", "genomes", "model", "channel")
 

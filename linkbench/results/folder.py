@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -10,41 +11,28 @@ import tempfile
 from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from linkbench import __version__
 from linkbench.api.data import Array, Artefact, Stream
-from linkbench.errors import InputError
+from linkbench.errors import InputError, TensorFileError
 from linkbench.execution.run import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
 from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.spec import nested_specs
-from linkbench.results.conclusions import Setting, asked_of, conclude, from_json, to_json
+from linkbench.results.conclusions import asked_of, conclude, to_json
 from linkbench.results.flags import Change, Facts, flag
+from linkbench.results.results import Results
 from linkbench.results.table import NUMBERS, PLACE, Row, from_csv, to_csv
 from linkbench.scenario.file import Scenario
 from linkbench.store import tensorfile
+from linkbench.version import __version__
 
 FORMAT = 1
 """Version of run.json."""
-
-
-class Results(NamedTuple):
-    """A results folder: all rows, and what run.json says about the run."""
-
-    rows: list[Row]
-    run: dict[str, Any]
-
-    def conclusions(self) -> list[Setting]:
-        """What the run shows, setting by setting; empty where an earlier linkbench drew no conclusions."""
-        try:
-            return from_json(self.run.get("conclusions", []))
-        except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"the conclusions in run.json are damaged ({error!r}); run the scenario again") from None
 
 
 def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
@@ -307,9 +295,21 @@ def read(folder: Path) -> Results:
             f"{folder}/run.json has format {run.get('format')}, this linkbench reads {FORMAT}; run it again"
         )
     try:
-        return Results(from_csv(table), run)
+        return Results(from_csv(table), run, functools.partial(read_ranks, folder))
     except ValueError as error:
         raise InputError(f"{folder}/results.csv is no table of results: {error}. Run the scenario again") from None
+
+
+def read_ranks(folder: Path, cell: str) -> Artefact:
+    """The ranks of one cell. Raises InputError if they are missing or damaged."""
+    if not cell.isalnum():  # ids name files; anything else is not ours
+        raise InputError(f"{cell!r} is no id of a cell; it must consist of letters and digits")
+    path = folder / "ranks" / f"{cell}.safetensors"
+    try:
+        return tensorfile.read(path)
+    except (OSError, TensorFileError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path} cannot be read: {why}. Run the scenario again") from None
 
 
 def previous_run(folder: Path) -> dict[str, Any]:

@@ -26,13 +26,20 @@ from linkbench.scenario.yaml import Document, location_name, read_yaml
 
 
 def load_scenario(path: Path, overrides: tuple[str, ...] = ()) -> Scenario:
-    """Read and check a scenario; overrides are `key.path=value` as of `--set`.
+    """Read and check a scenario file; see `parse_scenario`."""
+    return parse_scenario(read_yaml(path), overrides)
 
-    Raises ScenarioError with every problem of the file at once, each with line, column and a remedy.
+
+def parse_scenario(written: Document, overrides: tuple[str, ...] = ()) -> Scenario:
+    """Check a scenario as it was written; overrides are `key.path=value` as of `--set`.
+
+    Raises ScenarioError with every problem at once, each with line, column and a remedy.
     """
-    document = override(read_yaml(path), overrides, (*SECTIONS, "models"))
+    document = override(written, overrides, (*SECTIONS, "models"))
     if not isinstance(document.data, dict):
-        raise ScenarioError(str(path), [Problem("", "a scenario is a mapping that starts with 'linkbench: 1'", 1, 1)])
+        raise ScenarioError(
+            document.file, [Problem("", "a scenario is a mapping that starts with 'linkbench: 1'", 1, 1)]
+        )
     wrong: list[Wrong] = []
     file = None
     form = FILES["identification"] if document.data.get("task") == "identification" else FILES["linkage"]

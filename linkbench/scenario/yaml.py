@@ -6,6 +6,7 @@ YAML 1.2, so `no` is text and `1e-3` is a number; duplicate keys, tags and unlim
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,31 @@ def parse_yaml(file: str, text: str) -> Document:
     if reader.problems:
         raise ScenarioError(file, reader.problems)
     return Document(file, data, reader.marks, reader.values)
+
+
+def document_of(name: str, data: Any) -> Document:
+    """A scenario that somebody wrote in Python: a copy as plain values, without places; `name` is used in messages.
+
+    Raises ScenarioError for what no file could hold.
+    """
+    return Document(name, _plain(name, data, ()), {}, {})
+
+
+def _plain(name: str, value: Any, location: Location) -> Any:
+    if len(location) > MAX_DEPTH:
+        raise ScenarioError(
+            name, [Problem(location_name(location[:1]), f"is nested more than {MAX_DEPTH} levels deep")]
+        )
+    if isinstance(value, Mapping):
+        return {str(key): _plain(name, inner, (*location, str(key))) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, inner, (*location, index)) for index, inner in enumerate(value)]
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    what = f"found a {type(value).__name__}; write text, numbers, booleans, None, lists and mappings"
+    raise ScenarioError(name, [Problem(location_name(location), what)])
 
 
 class _Reader:

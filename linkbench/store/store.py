@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench.api.data import Artefact
-from linkbench.errors import StoreError
+from linkbench.errors import StoreError, TensorFileError
 from linkbench.store import tensorfile
 
 KEY_VERSION = 1
@@ -93,10 +93,10 @@ class Store:
         try:
             if digest not in self.verified:
                 if tensorfile.file_digest(path) != digest:
-                    raise tensorfile.BadTensorFile("the digest does not match")
+                    raise TensorFileError("the digest does not match")
                 self.verified.add(digest)
             return tensorfile.read(path)
-        except (OSError, tensorfile.BadTensorFile):
+        except (OSError, TensorFileError):
             self.verified.discard(digest)
             with contextlib.suppress(OSError):  # a store that is only read
                 path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from linkbench.api.data import Array, Artefact, Stream
+from linkbench.errors import TensorFileError
 
 _NAMES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -24,10 +25,6 @@ _TYPES = {short: np.dtype(name) for name, short in _NAMES.items()}
 
 MAPPED = 1 << 20
 """Bytes of arrays from which a file is mapped instead of read: a map holds one of the process's open files."""
-
-
-class BadTensorFile(Exception):
-    """The file is not a whole safetensors file."""
 
 
 def write(path: Path, artefact: Artefact) -> str:
@@ -81,14 +78,14 @@ def _slices(array: Array) -> Any:
 def read(path: Path) -> Artefact:
     """The artefact; arrays are read-only, those of large files memory-mapped.
 
-    Raises BadTensorFile if the file is cut or not of this form.
+    Raises TensorFileError if the file is cut or not of this form.
     """
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > size - 8:
-                raise BadTensorFile(f"{path}: header of {length} bytes in a file of {size}")
+                raise TensorFileError(f"{path}: header of {length} bytes in a file of {size}")
             header = json.loads(file.read(length))
             if size - 8 - length < MAPPED:
                 data = np.frombuffer(file.read(), np.uint8)
@@ -100,11 +97,11 @@ def read(path: Path) -> Artefact:
         for name, entry in header.items():
             start, end = entry["data_offsets"]
             if not 0 <= start <= end <= size - 8 - length or min(entry["shape"], default=0) < 0:
-                raise BadTensorFile(f"{path}: array {name!r} does not lie inside the file")
+                raise TensorFileError(f"{path}: array {name!r} does not lie inside the file")
             raw = data[start:end]
             arrays[name] = raw.view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise BadTensorFile(f"{path}: {error}") from error
+        raise TensorFileError(f"{path}: {error}") from error
     return Artefact(arrays, meta)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from linkbench.adapters.classifier_attack import MissingLibraryError
+from linkbench.errors import MissingLibraryError
 
 LIBRARY = "adversarial-robustness-toolbox"
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from linkbench.results.folder import Results
+from linkbench.results.table import Row
 
 PLACES = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker", "seed")
 """The coordinates of a cell, in the order in which tables show them."""
@@ -36,12 +36,42 @@ class MeasuredCell(NamedTuple):
     success: dict[int, dict[int, Value]]
     metrics: dict[str, Value]
 
-    def __getattr__(self, name: str) -> Any:
-        """Coordinates by name, `cell.attacker`."""
-        try:
-            return self.place[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    @property
+    def cohort(self) -> str:
+        return str(self.place["cohort"] or "")
+
+    @property
+    def genomes(self) -> str:
+        return str(self.place["genomes"] or "")
+
+    @property
+    def model(self) -> str:
+        return str(self.place["model"] or "")
+
+    @property
+    def poison(self) -> str:
+        return str(self.place["poison"] or "")
+
+    @property
+    def defender(self) -> str:
+        return str(self.place["defender"] or "")
+
+    @property
+    def epsilon(self) -> float | None:
+        """The budget; None where the defender has no such parameter."""
+        return None if self.place["epsilon"] is None else float(self.place["epsilon"])
+
+    @property
+    def channel(self) -> str:
+        return str(self.place["channel"] or "")
+
+    @property
+    def attacker(self) -> str:
+        return str(self.place["attacker"] or "")
+
+    @property
+    def seed(self) -> int:
+        return int(self.place["seed"])
 
     def at(self, k: int, n: int | None) -> Value | None:
         """success@k in a population of n, if measured."""
@@ -68,11 +98,11 @@ def _clean_place(place: dict[str, Any]) -> dict[str, Any]:
     return {name: cleaned(value) if isinstance(value, str) else value for name, value in place.items()}
 
 
-def read_cells(results: Results) -> list[MeasuredCell]:
+def read_cells(rows: Iterable[Row]) -> list[MeasuredCell]:
     """The cells behind the rows, in the order of the rows; what is no number counts as not measured."""
     cells: dict[str, MeasuredCell] = {}
     flags: dict[str, dict[str, None]] = {}
-    for row in results.rows:
+    for row in rows:
         if row.cell not in cells:
             place = _clean_place({name: getattr(row, name) for name in PLACES})
             if place["epsilon"] is not None and not math.isfinite(place["epsilon"]):
@@ -94,7 +124,7 @@ def read_cells(results: Results) -> list[MeasuredCell]:
     return [cell._replace(flags=tuple(flags[id_])) for id_, cell in cells.items()]
 
 
-def failed_cells(results: Results) -> list[Failed]:
+def failed_cells(run: dict[str, Any]) -> list[Failed]:
     """The cells that failed, as run.json tells them."""
     return [
         Failed(
@@ -102,7 +132,7 @@ def failed_cells(results: Results) -> list[Failed]:
             cleaned(why.get("stage", "")),
             cleaned(why.get("reason", "")),
         )
-        for cell in results.run.get("cells", [])
+        for cell in run.get("cells", [])
         if (why := cell.get("failed"))
     ]
 

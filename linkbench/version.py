@@ -1,0 +1,3 @@
+"""The version of linkbench; packages and documentation read it here."""
+
+__version__ = "0.1.0"
