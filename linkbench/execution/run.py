@@ -238,6 +238,8 @@ class Run:
         """The artefact of a finished step; computed again if the store lost or damaged it."""
         artefact = self.store.read(self.records[id_].entry.digest)
         if artefact is None:
+            if watcher:
+                watcher.note(step_label(self.plan.steps[id_]), "was damaged or gone in the store: computed again")
             self._compute(id_, watcher)
             artefact = self.store.read(self.records[id_].entry.digest)
             assert artefact is not None

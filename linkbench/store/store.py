@@ -3,9 +3,12 @@
     objects/ab/<sha256 of the file>.safetensors    what a stage left behind
     keys/ab/<sha256 of the key>.json               which object a stage with this key left, and the key itself
 
-Everything is written under a temporary name and renamed, so a killed process leaves no half entry and any number of
-processes can share a store. An object is verified by its digest whenever it is read; a damaged one is forgotten and
-its stage runs again.
+    quarantine/                                    objects whose bytes are not what they were
+
+Everything is written under a temporary name, flushed to the disk and renamed, so neither a killed process nor a lost
+power supply leaves half an entry, and any number of processes and machines can share a store. An object is verified by
+its digest whenever it is read. One that fails is read again, as a network disk may show an old file for a moment; then
+it is set aside, where it can be looked at, and its stage runs again.
 """
 
 from __future__ import annotations
@@ -26,6 +29,12 @@ from linkbench.store import tensorfile
 
 KEY_VERSION = 1
 """Raised when the meaning of a key changes, so that old entries are not mistaken for new ones."""
+
+
+PAUSES = (0.0, 0.05, 0.25)
+"""Seconds before each attempt to read an object: a network disk may lag behind what another machine wrote."""
+
+DAY = 86_400.0
 
 
 class Stored(NamedTuple):
@@ -52,6 +61,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()  # a plugin may change the working directory
         self.verified: set[str] = set()
+        self.quarantined: list[Path] = []
         try:
             for part in ("objects", "keys", "tmp"):
                 (path / part).mkdir(parents=True, exist_ok=True)
@@ -66,7 +76,7 @@ class Store:
         """Remove what killed processes left behind; nobody writes to a temporary file for a day without touching it."""
         for stale in (self.path / "tmp").iterdir():
             with contextlib.suppress(OSError):
-                if stale.stat().st_mtime < time.time() - 86_400:
+                if stale.stat().st_mtime < time.time() - DAY:
                     stale.unlink()
 
     def _key_file(self, key: dict[str, Any]) -> Path:
@@ -78,29 +88,45 @@ class Store:
 
     def find(self, key: dict[str, Any]) -> Stored | None:
         """The entry of a finished stage, or None; damaged entries count as none."""
-        try:
-            record = json.loads(self._key_file(key).read_bytes())
-            check = record.pop("check")
-            if check != digest_of(record) or record["key"] != key:
-                return None
-            return Stored(record["key"], record["digest"], record["seconds"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        path = self._key_file(key)
+        found = read_entry(path)
+        if found is None or found.key != key:
             return None
+        with contextlib.suppress(OSError):  # a store that is only read
+            if path.stat().st_mtime < time.time() - DAY:
+                os.utime(path)  # when it was last of use, to the day, for whoever makes room
+        return found
 
     def read(self, digest: str) -> Artefact | None:
-        """The artefact, memory-mapped, or None if its bytes are not what they were; then it is removed."""
+        """The artefact, memory-mapped, or None if it is gone or damaged; a damaged one is set aside."""
+        for pause in PAUSES:
+            time.sleep(pause)
+            try:
+                return self._read(digest)
+            except (OSError, TensorFileError):
+                self.verified.discard(digest)
+        self._set_aside(digest)
+        return None
+
+    def _read(self, digest: str) -> Artefact:
         path = self.object_file(digest)
-        try:
-            if digest not in self.verified:
-                if tensorfile.file_digest(path) != digest:
-                    raise TensorFileError("the digest does not match")
-                self.verified.add(digest)
-            return tensorfile.read(path)
-        except (OSError, TensorFileError):
-            self.verified.discard(digest)
-            with contextlib.suppress(OSError):  # a store that is only read
-                path.unlink(missing_ok=True)
-            return None
+        if digest not in self.verified:
+            if tensorfile.file_digest(path) != digest:
+                raise TensorFileError("the digest does not match")
+            self.verified.add(digest)
+        return tensorfile.read(path)
+
+    def _set_aside(self, digest: str) -> None:
+        """Move a damaged object out of the way; it comes back if it is whole after all, as another machine sees it."""
+        path = self.object_file(digest)
+        aside = self.path / "quarantine" / path.name
+        with contextlib.suppress(OSError):  # it is gone, or the store is only read
+            aside.parent.mkdir(exist_ok=True)
+            os.replace(path, aside)
+            if tensorfile.file_digest(aside) == digest:
+                os.replace(aside, path)
+            else:
+                self.quarantined.append(aside)
 
     def write(self, key: dict[str, Any], artefact: Artefact, clock: Any) -> Stored:
         """Store what a stage left; `clock()` gives its seconds once its streams have been consumed."""
@@ -133,4 +159,17 @@ class Store:
     def _place(temporary: Path, final: Path) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o644)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # or a crash could leave the name without the bytes
         os.replace(temporary, final)
+
+
+def read_entry(path: Path) -> Stored | None:
+    """What a file of `keys` says, or None where it is damaged."""
+    try:
+        record = json.loads(path.read_bytes())
+        if record.pop("check") != digest_of(record):
+            return None
+        return Stored(record["key"], record["digest"], record["seconds"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

@@ -1,0 +1,191 @@
+"""linkbench store: look after the folder of finished stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from linkbench.cli.options import examples, store_path
+from linkbench.errors import InputError
+
+if TYPE_CHECKING:
+    from linkbench.store.store import Store
+    from linkbench.store.upkeep import Item
+
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+SECONDS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+@examples("linkbench store show", "linkbench store prune --older-than 30d", "linkbench store purge --dry-run")
+@click.group("store")
+def command() -> None:
+    """See how large the store is, make room, find damage, forget photos of real people."""
+
+
+@examples("linkbench store show", "linkbench store show results/quickstart results/mine")
+@command.command()
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
+@store_path
+def show(results: tuple[Path, ...], store: Path | None) -> None:
+    """Size by stage, and by scenario for the RESULTS folders given (default: those in ./results)."""
+    from linkbench.store import upkeep
+
+    where = _open(store)
+    found = upkeep.items(where)
+    click.echo(f"{where.path}: {_amount(found)}")
+    _table("stage", [(stage, items) for stage, items in upkeep.by_stage(found).items()])
+    folders = results or tuple(sorted(path.parent for path in Path("results").glob("*/run.json")))
+    groups = []
+    for folder in folders:
+        name, digests = upkeep.reached(folder)
+        groups.append((f"{name} ({folder})", [item for item in found if item.digest in digests]))
+    if groups:
+        click.echo("")
+        _table("scenario, stages may be shared", groups)
+    if aside := upkeep.quarantine(where):
+        click.echo(f"{len(aside)} damaged objects are set aside in {aside[0].parent}; they can be removed")
+
+
+@examples(
+    "linkbench store prune --older-than 30d",
+    "linkbench store prune --keep 5G --dry-run",
+    "linkbench store prune --unreachable-from results/quickstart --unreachable-from results/mine",
+)
+@command.command()
+@click.option("--older-than", metavar="AGE", help="What was not used for so long: 12h, 30d, 8w.")
+@click.option("--keep", metavar="SIZE", help="The least recently used, until the rest has no more than this: 500M, 5G.")
+@click.option(
+    "--unreachable-from", "folders", multiple=True, type=click.Path(path_type=Path, file_okay=False),
+    help="What belongs to none of these results folders. May be repeated.",
+)  # fmt: skip
+@dry_run
+@store_path
+def prune(
+    older_than: str | None, keep: str | None, folders: tuple[Path, ...], dry_run: bool, store: Path | None
+) -> None:
+    """Make room. What goes is computed again when it is needed; what is an hour old or less stays."""
+    from linkbench.store import upkeep
+
+    if older_than is None and keep is None and not folders:
+        raise click.UsageError("say what can go: --older-than, --keep or --unreachable-from")
+    age = None if older_than is None else _number(older_than, SECONDS, "--older-than", "12h, 30d or 8w")
+    room = None if keep is None else _number(keep, UNITS, "--keep", "500M or 5G")
+    where = _open(store)
+    found = upkeep.items(where)
+    gone = {item.file: item for item in upkeep.unreachable(found, folders)} if folders else {}
+    if age is not None:
+        gone |= {item.file: item for item in upkeep.older(found, age)}
+    if room is not None:
+        left = [item for item in found if item.file not in gone]
+        gone |= {item.file: item for item in upkeep.beyond(left, int(room))}
+    _remove(where, list(gone.values()), dry_run)
+
+
+@examples("linkbench store verify")
+@command.command()
+@store_path
+def verify(store: Path | None) -> None:
+    """Read every object and compare it with its digest; damaged ones are set aside and computed again when needed."""
+    from linkbench.store import upkeep
+
+    where = _open(store)
+    found = upkeep.items(where)
+    bad = upkeep.damaged(where, found)
+    for item in bad:
+        aside = where.path / "quarantine" / f"{item.digest}.safetensors"
+        click.echo(f"{item.stage} {item.digest[:16]}: " + (f"damaged, now {aside}" if aside.exists() else "gone"))
+    for path in upkeep.strays(where):
+        click.echo(f"{path}: belongs to no finished stage; it can be removed")
+    click.echo(f"{where.path}: {_amount(found)}, {len(bad)} of them damaged or gone")
+    if bad:
+        raise SystemExit(1)
+
+
+@examples("linkbench store purge --dry-run", "linkbench store purge")
+@command.command()
+@dry_run
+@store_path
+def purge(dry_run: bool, store: Path | None) -> None:
+    """Forget real people: cohorts with their photos, and all that was computed from them, networks included.
+
+    Results folders are not touched; reports of real people hold no photos. Do not run it while a run is at work.
+    """
+    from linkbench.store import upkeep
+
+    where = _open(store)
+    _remove(where, upkeep.of_real_people(upkeep.items(where), _shows_real_people), dry_run, young=True)
+    aside = upkeep.quarantine(where)
+    for path in [] if dry_run else aside:
+        path.unlink(missing_ok=True)
+    if aside:
+        click.echo(
+            f"{'would remove' if dry_run else 'removed'} {len(aside)} damaged objects: nobody knows what they show"
+        )
+
+
+def _shows_real_people(name: str) -> bool:
+    """Whether a cohort brings photos of real people; one that is not installed any more may."""
+    from linkbench.errors import PluginError
+    from linkbench.registry.registry import registry
+
+    try:
+        source = registry().load("cohort", name)
+    except PluginError:
+        return True
+    return bool(source.has_photos and not source.imaginary)
+
+
+def _open(path: Path | None) -> Store:
+    from linkbench.store.location import default_path
+    from linkbench.store.store import Store
+
+    folder = path or default_path()
+    if not (folder / "keys").is_dir():
+        raise InputError(f"{folder} is no store: it has no folder 'keys'. Name one with --store or LINKBENCH_STORE")
+    return Store(folder)
+
+
+def _remove(store: Store, gone: list[Item], dry_run: bool, *, young: bool = False) -> None:
+    from linkbench.store import upkeep
+
+    done = gone if dry_run else upkeep.remove(store, gone, young=young)
+    _table("stage", list(upkeep.by_stage(done).items()))
+    click.echo(f"{'would remove' if dry_run else 'removed'} {_amount(done)}")
+    if len(done) < len(gone):
+        click.echo(f"{len(gone) - len(done)} stages are younger than an hour and stay: a run may be at work")
+
+
+def _number(text: str, units: dict[str, float] | dict[str, int], option: str, example: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]?)B?", text.strip())
+    if found is None or found[2] not in units:
+        raise click.BadParameter(f"expected something like {example}, found {text!r}", param_hint=option)
+    return float(found[1]) * units[found[2]]
+
+
+def _amount(found: list[Item]) -> str:
+    from linkbench.store.upkeep import size
+
+    return f"{len(found):,} stage{'' if len(found) == 1 else 's'}, {_bytes(size(found))}"
+
+
+def _bytes(count: int) -> str:
+    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= least:
+            return f"{count / least:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _table(heading: str, groups: Iterable[tuple[str, list[Item]]]) -> None:
+    from linkbench.store.upkeep import size
+
+    lines = [(name, f"{len(items):,}", _bytes(size(items))) for name, items in groups if items]
+    if lines:
+        width = max(len(heading), *(len(name) for name, _, _ in lines))
+        click.echo(f"{heading:<{width}}  stages       size")
+        for name, count, amount in lines:
+            click.echo(f"{name:<{width}}  {count:>6}  {amount:>9}")
