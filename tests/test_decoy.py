@@ -193,10 +193,6 @@ def test_every_member_of_an_ensemble_is_matched() -> None:
 
 
 def test_what_it_cannot_do_without_is_said() -> None:
-    with pytest.raises(PluginError, match="must see a predictor"):
-        DecoyPGD().learn(replace(STUDIED, predictor=None))
-    with pytest.raises(PluginError, match="must see a predictor"):
-        DecoyPGD().perturb(PHOTOS, replace(told(), predictor=None))
     with pytest.raises(PluginError, match="show 1 person"):
         DecoyPGD().learn(study_set(OTHERS, NETWORK, [5] * len(OTHERS)))
     with pytest.raises(PluginError, match="was given none"):

@@ -16,8 +16,7 @@ from coloured import TOY
 from torch import Tensor, nn
 
 from linkbench.api.schema import PAPER, Schema
-from linkbench.errors import InputError, PluginError, WeightsError
-from linkbench.harness.budget import project
+from linkbench.errors import InputError, WeightsError
 from linkbench.models.folding import fold
 from linkbench.models.module import Module
 from linkbench.models.networks import VGG16
@@ -285,14 +284,3 @@ def test_import_command(run_cli: Any, home: Path, monkeypatch: pytest.MonkeyPatc
     assert set(tensorfile.read(home / "new/vgg.safetensors").arrays) == set(tiny)
     assert "those that do: dlib-resnet, vggface16" in run_cli(*command[:4], "small-cnn", *command[5:]).err
     assert "cannot be read" in run_cli(*command[:2], "none.pth", *command[3:]).err
-
-
-def test_projection() -> None:
-    photos = torch.tensor([0.0, 0.5, 1.0]).repeat(2, 3, 3, 1)
-    out = project(photos, photos + torch.tensor([0.3, -0.3, 0.05]), 0.1)
-    torch.testing.assert_close(out[0, 0, 0], torch.tensor([0.1, 0.4, 1.0]))
-    torch.testing.assert_close(project(photos, photos + 0.6, None).max(), torch.tensor(1.0))
-    with pytest.raises(PluginError, match="not finite"):
-        project(photos, photos * torch.nan, 0.1)
-    with pytest.raises(PluginError, match="shape"):
-        project(photos, photos[:1], 0.1)

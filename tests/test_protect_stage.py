@@ -22,6 +22,7 @@ from linkbench.channels.float import Float
 from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.noise import Noise
 from linkbench.errors import InputError, PluginError
+from linkbench.harness.knowledge import REFERENCE, reference_population
 from linkbench.plan.task import Task
 from linkbench.stages import protect
 from linkbench.store import tensorfile
@@ -146,10 +147,16 @@ def test_only_what_was_asked_for_is_told() -> None:
 
     class Informed(Curious):
         needs: ClassVar[frozenset[str]] = frozenset({"predictor", "genome", "reference", "labels"})
+        through: bool = True
+
+        def optimises_through(self) -> bool:
+            return self.through
 
     list(protect.protect(task(Curious())).arrays["photos"].blocks)  # type: ignore[union-attr]
     list(protect.protect(task(Informed(), channel=Chosen(Float()))).arrays["photos"].blocks)  # type: ignore[union-attr]
-    nothing, everything = seen
+    list(protect.protect(task(Informed(through=False), channel=Chosen(Float()))).arrays["photos"].blocks)  # type: ignore[union-attr]
+    nothing, everything, plain = seen
+    assert plain.channel is None
     assert (nothing.predictor, nothing.log_p, nothing.reference, nothing.labels, nothing.channel) == (None,) * 5
     assert nothing.keys == tuple(range(0, PEOPLE, 3))
     genomes = Genomes.of(inputs()["genomes"])
@@ -161,8 +168,8 @@ def test_only_what_was_asked_for_is_told() -> None:
 
 def test_the_reference_population_holds_nobody() -> None:
     people, genomes = Cohort.of(inputs()["cohort"]), Genomes.of(inputs()["genomes"])
-    reference = protect.reference_population(people, genomes, 1)
-    assert reference.shape == (protect.REFERENCE, PAPER.width)
+    reference = reference_population(people, genomes, 1)
+    assert reference.shape == (REFERENCE, PAPER.width)
     protected = {row.tobytes() for row in genomes.log_p[people.truth[people.split == TEST]]}
     assert not protected & {row.tobytes() for row in reference}
     trained = genomes.log_p[people.truth[people.split == TRAIN]]
@@ -171,7 +178,7 @@ def test_the_reference_population_holds_nobody() -> None:
         assert {row.tobytes() for row in reference[:, span]} <= allowed
         assert abs(reference[:, span].mean(0) - trained[:, span].mean(0)).max() < 0.2
     with pytest.raises(InputError, match="training part"):
-        protect.reference_population(replace(people, split=np.full(PEOPLE, TEST)), genomes, 1)
+        reference_population(replace(people, split=np.full(PEOPLE, TEST)), genomes, 1)
 
 
 class Greedy(Defender):

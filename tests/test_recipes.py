@@ -217,7 +217,7 @@ def test_a_defender_that_breaks_is_named() -> None:
             return photos * torch.nan
 
     room = data(8, 4)
-    with pytest.raises(PluginError, match="not finite"):
+    with pytest.raises(PluginError, match="Broken in test training put out pixels that are NaN"):
         defend(room, Broken(), room.training.photos.batch(np.arange(8)), np.arange(8), network(), "test")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -202,16 +201,10 @@ def test_no_budget_no_change(surrogate: Judge) -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(PluginError, match="architecture of a predictor"):
-        quick().learn(replace(study_set(), untrained=None))
-    with pytest.raises(PluginError, match="true variants"):
-        quick().learn(study_set(labels=None))
     with pytest.raises(PluginError, match="'shade', it was given 1"):
         quick(phenotype="shade").learn(study_set(labels=torch.zeros_like(LABELS)))
     with pytest.raises(PluginError, match="has studied"):
         quick().perturb(PHOTOS, told(None))
-    with pytest.raises(PluginError, match="must see a predictor"):
-        TargetedPoison().perturb(PHOTOS, told(None))
 
 
 def test_targeted_poison_looks_like_the_next_variant(surrogate: Judge) -> None:

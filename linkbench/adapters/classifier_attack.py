@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 from pydantic import Field, create_model
 
 from linkbench.api.base import Defender
+from linkbench.api.budget import Budget
 from linkbench.api.fields import Epsilon, PhenotypeName
 
 if TYPE_CHECKING:
@@ -93,6 +94,18 @@ class ClassifierAttack(Defender):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {name: value for name, value in cls.small.items() if name in cls.model_fields}
 
+    def budget(self) -> Budget:
+        values = dict(self)  # the class of an attack is made from a table, its budget's fields with it
+        if self.spec.norm == "l2":
+            return Budget("rms", values["rms"], ceiling=values["epsilon"])
+        return Budget("linf", values["epsilon"])
+
+    def optimises_through(self) -> bool:
+        return self.through
+
+    def spares(self) -> bool:
+        return self.spec.stops
+
     def attack(self, classifier: CombinationClassifier, photos: Tensor, labels: Tensor, seed: int) -> Tensor:
         """Call the library: photos float [n, 3, h, w] in [0, 1] and classes int64 [n] to changed photos.
 
@@ -108,12 +121,12 @@ class ClassifierAttack(Defender):
         from linkbench.defenders.pgd import seen
 
         photos = photos.detach()
-        if self.radius(photos) == 0 or getattr(self, "epsilon", None) == 0 or not len(photos):
+        if self.budget().moves is False or not len(photos):
             return photos.clone()
         classifier = CombinationClassifier(
             seen(knowledge, self.through), knowledge.schema, self.phenotype, positive=self.spec.positive
         ).to(photos.device)
-        truth = knowledge.labels if getattr(self, "label", "true") == "true" else None
+        truth = knowledge.labels if dict(self).get("label", "true") == "true" else None
         labels = classifier.labels(photos, truth)
         alone = self.spec.alone if isinstance(self.spec.alone, bool) else bool(getattr(self, self.spec.alone))
         out = torch.empty_like(photos)
@@ -128,9 +141,9 @@ class ClassifierAttack(Defender):
 
     def radius(self, photos: Tensor) -> float:
         """The budget in the norm of the attack, for photos of this size."""
-        if self.spec.norm == "l2":
-            return float(getattr(self, "rms")) * math.sqrt(photos[0].numel() if len(photos) else 0)  # noqa: B009
-        return float(getattr(self, "epsilon"))  # noqa: B009
+        budget = self.budget()
+        assert budget.radius is not None
+        return budget.radius * (math.sqrt(photos[0].numel()) if budget.norm == "rms" else 1.0)
 
     def arguments(self, photos: Tensor) -> dict[str, Any]:
         """The parameters as arguments of the library's class."""
@@ -145,18 +158,14 @@ class ClassifierAttack(Defender):
         return {**out, **self.spec.extra}
 
     def _within(self, photos: Tensor, out: Tensor) -> Tensor:
-        """`out` brought back to both budgets and to [0, 1]: attacks that look for the smallest change know of none."""
+        """`out` brought back to the budget and to [0, 1]: attacks that look for the smallest change know of none."""
         import torch
 
         from linkbench.harness.budget import project
 
         # steps along a gradient of zeros, divided by its length, are not numbers: such a photo stays what it was
         out = torch.where(out.isfinite().flatten(1).all(dim=1)[:, None, None, None], out, photos)
-        if self.spec.norm == "l2":
-            change = out.clamp(0, 1) - photos
-            norm = change.flatten(1).norm(dim=1).clamp(min=1e-12)
-            out = photos + change * (self.radius(photos) / norm).clamp(max=1)[:, None, None, None]
-        return project(photos, out, getattr(self, "epsilon", None))
+        return project(photos, out, self.budget())
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from linkbench.api.budget import Budget
 from linkbench.api.fields import Fraction01, InputPath, ModelNames
 from linkbench.api.schema import PAPER, Schema
 
@@ -137,6 +138,13 @@ class Architecture(Plugin):
         """
         raise NotImplementedError
 
+    def without_weights(self) -> Architecture:
+        """The same architecture with nothing read from files, for weights that come later; itself where it reads none.
+
+        One with a parameter that names a file of initial weights returns a copy without it.
+        """
+        return self
+
 
 class Recipe(Plugin):
     """Kind `recipe`: how a predictor is trained."""
@@ -156,9 +164,12 @@ class Defender(Plugin):
     """Kind `defender`: photos to photos, within a budget.
 
     The harness cuts batches, moves them to the device, puts networks into evaluation mode, hands out random numbers
-    photo by photo, projects the result to `epsilon` (if the plugin has that parameter, in the L-infinity norm) and to
-    [0, 1], and measures what was really changed.
+    photo by photo, takes the result back to the budget that `budget` states and to [0, 1], and measures what was really
+    changed.
     """
+
+    control: ClassVar[bool] = False
+    """True for what a defence is compared with and nobody would use: the photo as it is, unaimed noise."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the defender must know, any of `predictor`, `genome` (log P of the true genome), `reference` (a reference
@@ -184,6 +195,21 @@ class Defender(Plugin):
     def input_files(self) -> list[Path]:
         return [] if self.identities is None else [self.identities]
 
+    def budget(self) -> Budget:
+        """How far it may change a photo, from its parameters; here `epsilon` in the L-infinity norm, if it has that."""
+        if "epsilon" not in type(self).model_fields:
+            return Budget()
+        epsilon: float | None = dict(self)["epsilon"]
+        return Budget() if epsilon is None else Budget("linf", epsilon)
+
+    def optimises_through(self) -> bool:
+        """Whether it looks through the publication channel; then `knowledge.channel` is the scenario's, else None."""
+        return False
+
+    def spares(self) -> bool:
+        """Whether it leaves photos as they are that are safe already, so that one that stays still is no bad sign."""
+        return False
+
     def learn(self, study_set: StudySet) -> Any:
         """What the defender works out from many photos before it changes any; handed to `perturb` as `learned`."""
         return None
@@ -195,12 +221,16 @@ class Defender(Plugin):
     def proves(self) -> bool:
         """Whether a theorem promises that a linear rule finds this poison; then both are held against photos.
 
-        Such a plugin has a parameter `phenotype`, whose variants (None: their combinations) are the classes.
+        Then `keyed_by`, `bound` and `rule` must be given too.
         """
         return False
 
+    def keyed_by(self) -> str | None:
+        """The phenotype whose variants are the classes of the theorem; None: their combinations."""
+        raise NotImplementedError
+
     def bound(self, dimensions: int, classes: int) -> float | None:
-        """The accuracy promised for photos of so many numbers; None where the theorem knows no so many classes."""
+        """The accuracy promised for photos of so many numbers; None where the theorem covers fewer classes."""
         raise NotImplementedError
 
     def rule(self, photos: Array, learned: Any, centre: Array) -> Array:

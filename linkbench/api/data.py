@@ -29,11 +29,15 @@ MISSING = -1
 
 
 class Stream(NamedTuple):
-    """An array given block by block along its first axis; `blocks` can be consumed once."""
+    """An array given block by block along its first axis; `blocks` can be consumed once.
+
+    after: the name of another stream of the artefact that must have been consumed before this one.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     blocks: Iterable[Array]
+    after: str | None = None
 
 
 class Artefact(NamedTuple):

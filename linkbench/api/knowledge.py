@@ -47,8 +47,9 @@ class Knowledge:
     predictor: photos float [n, 3, h, w] -> log-probabilities [n, V], differentiable, in evaluation mode, its weights
     frozen (ensembles: the mean of the log-probabilities); log_p: float [n, V], log P(variant | true genome) of each
     photo; reference: float [R, V], genomes of a reference population; labels: int64 [n, P], true variants (-1 unknown);
-    channel: the publication channel with a gradient, or None; keys: one number per photo, for its random numbers;
-    identity: who is in each photo, () where nobody says; learned: what the defender's own `learn` gave.
+    channel: the publication channel with a gradient, for a defender that optimises through it; keys: one number per
+    photo, for its random numbers; identity: who is in each photo, () where nobody says; learned: what the defender's
+    own `learn` gave.
     """
 
     schema: Schema

@@ -13,7 +13,7 @@ from linkbench.api import seeds
 from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.errors import PluginError
 from linkbench.metrics.image_quality import dssim
-from linkbench.models.features import Features, deep_features, distance, need_predictor
+from linkbench.models.features import Features, deep_features, distance
 
 BATCH = 64
 """Photos whose features are computed at a time."""
@@ -46,7 +46,7 @@ class Targets(NamedTuple):
     chosen: dict[int, int]
 
 
-class Budget(NamedTuple):
+class Limits(NamedTuple):
     """dssim: (1 - SSIM) / 2; epsilon: L-infinity, in [0, 1] pixel units; step: of Adam, in the same units."""
 
     dssim: float
@@ -64,9 +64,9 @@ def joined(features: Features, photos: Tensor, scales: tuple[float, ...]) -> Ten
 def find_targets(study_set: StudySet, candidates: int) -> Targets:
     """Draw the candidates among the people, and choose for every person the one most distant from all their photos.
 
-    Shan et al. 2020, section 4.2. Raises PluginError without a predictor or with fewer than two people.
+    Shan et al. 2020, section 4.2. Raises PluginError with fewer than two people.
     """
-    features = deep_features(need_predictor(study_set.predictor, "fawkes"))
+    features = deep_features(study_set.predictor)
     people = np.unique(study_set.identity)
     if len(people) < 2:
         raise PluginError(
@@ -99,13 +99,13 @@ def _studied(features: Features, study_set: StudySet) -> Iterator[list[Tensor]]:
             yield [part.float() for part in features(study_set.pixels(index))]
 
 
-def cloak(photos: Tensor, knowledge: Knowledge, budget: Budget) -> Tensor:
+def cloak(photos: Tensor, knowledge: Knowledge, budget: Limits) -> Tensor:
     """Photos float [n, 3, h, w] cloaked: the closest to their targets, in features, of all tries within the budget.
 
     Minimises PRICE * max(DSSIM - budget, 0)^2 + c * distance, c of each photo doubled or halved step by step as long as
-    its budget is not used or overdrawn. Raises PluginError without a predictor or studied photos.
+    its budget is not used or overdrawn. Raises PluginError where no photos were studied.
     """
-    features = deep_features(need_predictor(knowledge.predictor, "fawkes"))
+    features = deep_features(knowledge.predictor)
     if not isinstance(knowledge.learned, Targets):
         raise PluginError("fawkes chooses its targets among photos that it has studied, but was given none")
     if budget.epsilon == 0 or not len(photos):

@@ -44,10 +44,13 @@ class DecoyPGD(Iterated):
         return {"steps": 4}
 
     def learn(self, studied: StudySet) -> Any:
-        """The people who may become decoys. Raises PluginError without a predictor or with fewer than two people."""
+        """The people who may become decoys. Raises PluginError with fewer than two people."""
         from linkbench.defenders.decoys import find_pool
 
         return find_pool(studied)
+
+    def spares(self) -> bool:
+        return self.tolerance is not None
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from dataclasses import replace
@@ -55,12 +58,11 @@ class DecoyPGD(Iterated):
         from linkbench.defenders import decoys
         from linkbench.defenders.pgd import ascend
         from linkbench.errors import PluginError
-        from linkbench.models.features import need_predictor
 
         pool = knowledge.learned
         if not isinstance(pool, decoys.Pool):
             raise PluginError("decoy-pgd chooses decoys among people whom it has studied, but was given none")
-        looks, _ = decoys.side_by_side(need_predictor(knowledge.predictor, "decoy-pgd"))
+        looks, _ = decoys.side_by_side(knowledge.predictor)
         target = decoys.targets(self.objective, self.keep, photos, looks, pool, knowledge)
         sight = self.sight(replace(knowledge, predictor=looks))
         return ascend(photos, sight, decoys.Match(target, self.tolerance), self.ascent(), knowledge)

@@ -19,7 +19,6 @@ from linkbench.api.schema import Schema
 from linkbench.defenders.objectives import Objective
 from linkbench.defenders.sight import Predictor
 from linkbench.errors import PluginError
-from linkbench.models.features import need_predictor
 
 BATCH = 64
 """Photos that are looked at at a time."""
@@ -50,9 +49,9 @@ def side_by_side(predictor: Any) -> tuple[Predictor, int]:
 def find_pool(studied: StudySet) -> Pool:
     """One photo each of people among the studied, at most MOST of them, drawn by the study's seed.
 
-    Raises PluginError without a predictor or with fewer than two people.
+    Raises PluginError with fewer than two people.
     """
-    looks, members = side_by_side(need_predictor(studied.predictor, "decoy-pgd"))
+    looks, members = side_by_side(studied.predictor)
     people = np.unique(studied.identity)
     if len(people) < 2:
         raise PluginError(

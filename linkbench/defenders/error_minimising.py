@@ -79,15 +79,9 @@ def classes_of(labels: Array, positions: tuple[int, ...]) -> tuple[dict[Labels, 
 def find_noise(study_set: StudySet, plan: Parameters) -> Noise:
     """Train a little, change the noise, again and again, until the error on the noisy photos is small.
 
-    Raises PluginError without an architecture or labels, or where there are not two classes.
+    Raises PluginError where there are not two classes.
     """
-    if study_set.untrained is None:
-        raise PluginError(
-            "unlearnable trains a network of its own with the architecture of a predictor that it sees, "
-            "but its 'knowledge' holds none"
-        )
-    if study_set.labels is None:
-        raise PluginError("unlearnable needs the true variants of the photos, but was given none")
+    assert study_set.labels is not None
     names = study_set.schema.names
     positions = tuple(range(len(names))) if plan.phenotype is None else (names.index(plan.phenotype),)
     classes, member = classes_of(study_set.labels, positions)
@@ -252,8 +246,7 @@ def add_noise(photos: Tensor, knowledge: Knowledge, epsilon: float) -> Tensor:
     if not isinstance(learned, Noise):
         raise PluginError("unlearnable finds its noise on photos that it has studied, but was given none")
     labels = knowledge.labels
-    if labels is None:
-        raise PluginError("unlearnable needs the true variants of the photos, but was given none")
+    assert labels is not None
     noise = torch.zeros(photos.shape, dtype=photos.dtype)
     for row, (key, variants) in enumerate(zip(knowledge.keys, labels[:, learned.positions].tolist(), strict=True)):
         if key in learned.rows:

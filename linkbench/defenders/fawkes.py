@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from linkbench.api.base import Defender
+from linkbench.api.budget import Budget
 from linkbench.api.fields import Epsilon
 
 if TYPE_CHECKING:
@@ -43,15 +44,22 @@ class Fawkes(Defender):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"steps": 4, "candidates": 3}
 
+    def budget(self) -> Budget:
+        """DSSIM of at most d is SSIM of at least 1 - 2 d."""
+        return Budget("ssim", 1 - 2 * self._largest, ceiling=self.epsilon)
+
+    @property
+    def _largest(self) -> float:
+        return MODES[self.mode][0] if self.dssim is None else self.dssim
+
     def learn(self, study_set: StudySet) -> Any:
-        """The people who may become targets, in features. Raises PluginError without a predictor or two people."""
+        """The people who may become targets, in features. Raises PluginError without two people."""
         from linkbench.defenders.cloak import find_targets
 
         return find_targets(study_set, self.candidates)
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
-        from linkbench.defenders.cloak import Budget, cloak
+        from linkbench.defenders.cloak import Limits, cloak
 
-        dssim, steps = MODES[self.mode]
-        budget = Budget(self.dssim or dssim, self.epsilon, self.steps or steps, self.step_size)
-        return cloak(photos, knowledge, budget)
+        steps = self.steps or MODES[self.mode][1]
+        return cloak(photos, knowledge, Limits(self._largest, self.epsilon, steps, self.step_size))

@@ -66,6 +66,9 @@ class Iterated(Defender):
             raise ValueError("optimiser adam keeps a momentum of its own: leave 'momentum' out, or use optimiser sign")
         return self
 
+    def optimises_through(self) -> bool:
+        return self.through
+
     def ascent(self) -> Ascent:
         """How to climb."""
         from linkbench.defenders.pgd import Ascent

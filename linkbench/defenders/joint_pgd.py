@@ -35,6 +35,9 @@ class JointPGD(Iterated):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"steps": 4}
 
+    def spares(self) -> bool:
+        return self.target_rank is not None
+
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.defenders import objectives
         from linkbench.defenders.pgd import ascend

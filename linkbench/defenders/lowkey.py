@@ -49,9 +49,9 @@ class LowKey(Defender):
 
         from linkbench.channels.gaussian import convolved, gaussian
         from linkbench.metrics.image_quality import dssim
-        from linkbench.models.features import deep_features, need_predictor
+        from linkbench.models.features import deep_features
 
-        features = deep_features(need_predictor(knowledge.predictor, "lowkey"))
+        features = deep_features(knowledge.predictor)
         if self.epsilon == 0 or not len(photos):
             return photos.clone()
 

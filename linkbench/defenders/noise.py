@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 class Noise(Defender):
     """Independent noise on every pixel, then clipped to [0, 1]; sees nothing."""
+
+    control: ClassVar[bool] = True
 
     epsilon: Epsilon = 0.01
     noise: Literal["uniform", "sign"] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from linkbench.api.base import Defender
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class Nothing(Defender):
     """Leaves the photo as it is."""
+
+    control: ClassVar[bool] = True
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         return photos

@@ -17,7 +17,6 @@ from linkbench.api.knowledge import Knowledge
 from linkbench.defenders.objectives import Objective
 from linkbench.defenders.sight import Predictor, Sight
 from linkbench.defenders.transfer import Slope, Transfer
-from linkbench.errors import PluginError
 
 Optimiser = Literal["sign", "adam"]
 
@@ -33,12 +32,10 @@ def seen(knowledge: Knowledge, through: bool, phenotype: str | None = None) -> P
     """The predictor that the defender sees; through: photos pass the publication channel first.
 
     With a phenotype: log-probabilities [n, K] of its variants; networks of other phenotypes do not run where they can
-    be left out (predictors say so by a method `only(photos, phenotype)`). Raises PluginError where there is no
-    predictor to be seen.
+    be left out (predictors say so by a method `only(photos, phenotype)`).
     """
     predictor, channel = knowledge.predictor, knowledge.channel
-    if predictor is None:
-        raise PluginError("this defender follows gradients and must see a predictor, but its 'knowledge' holds none")
+    assert predictor is not None  # whoever asks for one in `needs` is not called without
     if phenotype is None:
         looks = predictor
     elif hasattr(predictor, "only"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from linkbench.api.base import Defender
+from linkbench.api.budget import Budget
 from linkbench.api.fields import PhenotypeName, Radius
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Shortcut(Defender):
         if self.norm == 2 and self.pattern == "one-pixel":
             raise ValueError("one-pixel has no pattern to scale: found norm 2, leave it out")
         return self
+
+    def budget(self) -> Budget:
+        return Budget("linf" if self.norm == "inf" else "l2", self.epsilon)
 
     def learn(self, study_set: StudySet) -> dict[str, Tensor]:
         """The class patterns. Raises InputError for an unknown phenotype and for fewer than two classes."""
@@ -123,6 +127,9 @@ class Shortcut(Defender):
     def proves(self) -> bool:
         """The mean shift has Theorem 1 of Peck 2021, random signs its repair; see docs/theorem1.md."""
         return self.pattern in ("mean-shift", "rademacher")
+
+    def keyed_by(self) -> str | None:
+        return self.phenotype
 
     def bound(self, dimensions: int, classes: int) -> float | None:
         """1 - exp(-epsilon^2 d^(1 - 2/p) / 2) for two classes; for more only random signs have one."""

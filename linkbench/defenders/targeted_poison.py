@@ -37,6 +37,9 @@ class TargetedPoison(Defender):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"steps": 4}
 
+    def optimises_through(self) -> bool:
+        return self.through
+
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         import torch
 

@@ -54,7 +54,7 @@ class Unlearnable(Defender):
         return {"rounds": 1, "train_steps": 2, "steps": 2}
 
     def learn(self, study_set: StudySet) -> Any:
-        """The noise. Raises PluginError without an architecture, labels or photos to learn from."""
+        """The noise. Raises PluginError for photos of one class only."""
         from linkbench.defenders.error_minimising import Parameters, find_noise
 
         steps, stop = DEFAULTS[self.per]

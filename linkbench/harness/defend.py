@@ -1,8 +1,12 @@
-"""A defender set on photos while a predictor is trained: what it may know, and its budget."""
+"""A defender at work, the same at release time, as a poison, in training and in a theorem's check.
+
+Photos pass three rooms: what the defender may know (knowledge), `perturb` with seeded generators and guarded networks,
+and the checks, after which they are measured and taken back to the budget.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,33 +15,84 @@ from torch import Tensor, nn
 from linkbench.api import seeds
 from linkbench.api.base import Defender
 from linkbench.api.data import Array
-from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.knowledge import StudySet
 from linkbench.api.training_data import Examples, TrainingData
+from linkbench.errors import PluginError
 from linkbench.harness.adoption import adopters
-from linkbench.harness.budget import project
-from linkbench.models.predictor import Predictor, frozen, mixed_precision
+from linkbench.harness.budget import excess, project
+from linkbench.harness.checks import Guard, check_photos
+from linkbench.harness.knowledge import Known, check_known, study_set, tell
+from linkbench.models.predictor import Predictor, frozen
+from linkbench.models.seeding import seeded
+
+
+class Defended(NamedTuple):
+    """Photos float [b, 3, h, w] within the budget and [0, 1], and float32 [b], how far the plugin had gone beyond."""
+
+    photos: Tensor
+    excess: Tensor
+
+
+class Defence:
+    """One defender and what it may know. Raises PluginError where that is not what it needs, or its budget is none."""
+
+    def __init__(self, defender: Defender, known: Known, who: str, learned: Any = None) -> None:
+        check_known(defender, known, who)
+        self.defender, self.known, self.who, self.learned = defender, known, who, learned
+        self.budget = defender.budget()
+        if problem := self.budget.problem():
+            raise PluginError(f"{who} states an impossible budget: {problem}")
+        self.guard = Guard(known.predictor if "predictor" in defender.needs else None, who)
+
+    def learn(self, study: StudySet) -> Any:
+        """What the defender works out before it changes any photo; None if it does not learn."""
+        if type(self.defender).learn is not Defender.learn:
+            with seeded(study.device, seeds.derive(study.seed, "torch")):
+                self.learned = self.defender.learn(study)
+            self.guard.check()
+        return self.learned
+
+    def perturb(
+        self, photos: Tensor, index: Array, *, keys: Array | None = None, using: Array | None = None
+    ) -> Defended:
+        """A batch [b, 3, h, w] in [0, 1] changed, checked, measured and taken back; the input stays as it is.
+
+        index: int64 [b], which photos these are of those in `known`; keys: int64 [b], for their random numbers, the
+        index by default; using: bool [b], whose photos are changed at all. Raises PluginError for what is no photo,
+        and for a network that was changed.
+        """
+        told = tell(self.defender, self.known, index, photos.device, keys=keys, learned=self.learned)
+        # a plugin should draw from its knowledge; one that draws from torch is at least repeatable
+        with seeded(str(photos.device), seeds.derive(self.known.seed, "torch", told.keys[0])):
+            out = self.defender.perturb(photos.clone(), told)
+        out = check_photos(out, photos, self.who)
+        self.guard.check()
+        beyond = excess(photos, out, self.budget)
+        out = project(photos, out, self.budget)
+        if using is not None and not using.all():
+            chosen = torch.from_numpy(np.ascontiguousarray(using)).to(photos.device)
+            out = torch.where(chosen[:, None, None, None], out, photos)
+            beyond = beyond.where(chosen, 0.0)
+        return Defended(out, beyond)
 
 
 def learn(data: TrainingData, defender: Defender, network: nn.Module, purpose: str) -> Any:
     """What the defender works out from the training photos before it changes any, None if it does not learn."""
-    if type(defender).learn is Defender.learn:
-        return None
     examples = data.training
     with frozen(network):
-        return defender.learn(
-            StudySet(
-                schema=data.schema,
-                pixels=lambda index: examples.photos.batch(index).to(data.device),
-                keys=examples.photos.rows,
-                labels=np.array(examples.labels) if "labels" in defender.needs else None,
-                identity=np.array(examples.identity),
-                size=examples.photos.size,
-                device=data.device,
-                seed=seeds.derive(data.seed, purpose, "learn"),
-                predictor=Predictor(network, data.schema).eval() if "predictor" in defender.needs else None,
-                untrained=data.untrained,
-            )
+        known = _known(data, examples, network, purpose)
+        study = study_set(
+            defender,
+            known,
+            lambda index: examples.photos.batch(index).to(data.device),
+            np.arange(len(examples)),
+            keys=examples.photos.rows,
+            size=examples.photos.size,
+            device=data.device,
+            seed=seeds.derive(data.seed, purpose, "learn"),
+            untrained=data.untrained,
         )
+        return Defence(defender, known, _who(defender, purpose)).learn(study)
 
 
 def defend(
@@ -52,33 +107,36 @@ def defend(
     examples: Examples | None = None,
     learned: Any = None,
 ) -> Tensor:
-    """What the defender makes of a batch, projected to its budget: float [b, 3, h, w] on the photos' device.
+    """What the defender makes of a batch in training, within its budget: float [b, 3, h, w] on the photos' device.
 
     index: int64 [b], which photos of the examples (the training one by default); network: the predictor it sees,
     whatever the defender's own `knowledge` says; purpose and keys, int64 [b] (by default the photos' rows in the
     cohort), name the random numbers; learned: what `learn` gave. Photos of people who, by the defender's rate, do
-    not use it stay as they are. Raises PluginError for a wrong shape or numbers that are not finite.
+    not use it stay as they are. Raises PluginError as `Defence.perturb` does.
     """
     examples = examples or data.training
-
-    def tensor(array: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(photos.device)
-
-    with frozen(network), mixed_precision(photos.device):
-        knowledge = Knowledge(
-            schema=data.schema,
-            keys=tuple((examples.photos.rows[index] if keys is None else keys).tolist()),
-            seed=seeds.derive(data.seed, purpose),
-            predictor=Predictor(network, data.schema).eval() if "predictor" in defender.needs else None,
-            log_p=tensor(examples.log_p[index]) if "genome" in defender.needs else None,
-            reference=tensor(data.reference) if "reference" in defender.needs else None,
-            labels=tensor(examples.labels[index]) if "labels" in defender.needs else None,
-            learned=learned,
-            identity=tuple(examples.identity[index].tolist()),
-        )
-        changed = defender.perturb(photos.clone(), knowledge)
-    changed = project(photos, changed.detach(), getattr(defender, "epsilon", None))
+    using = None
     if defender.rate < 1 or defender.identities is not None:
         using = adopters(examples.identity, defender, seeds.derive(data.seed, "users"))[index]
-        changed = torch.where(tensor(using)[:, None, None, None], changed, photos)
-    return changed
+    keys = examples.photos.rows[index] if keys is None else keys
+    with frozen(network):
+        defence = Defence(defender, _known(data, examples, network, purpose), _who(defender, purpose), learned)
+        return defence.perturb(photos, index, keys=keys, using=using).photos
+
+
+def _known(data: TrainingData, examples: Examples, network: nn.Module, purpose: str) -> Known:
+    """What is known about examples in training; the predictor is the network as it is now, fast where it can be."""
+    genomes = bool(examples.log_p.shape[1])  # without genomes the table has no columns
+    return Known(
+        schema=data.schema,
+        seed=seeds.derive(data.seed, purpose),
+        predictor=Predictor(network, data.schema, mixed=True).eval(),
+        log_p=examples.log_p if genomes else None,
+        reference=data.reference if genomes else None,
+        labels=examples.labels,
+        identity=examples.identity,
+    )
+
+
+def _who(defender: Defender, purpose: str) -> str:
+    return f"defender {type(defender).__name__} in {purpose.partition(' ')[0]} training"

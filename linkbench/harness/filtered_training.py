@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 from torch import nn
@@ -19,9 +20,10 @@ def train(recipe: Recipe, network: nn.Module, data: TrainingData) -> Report:
         return recipe.train(network, data)
     view = Filter(recipe, recipe.learn(data)).to(data.device)
     untrained = data.untrained
+    # a fresh network has a filter of its own: whoever trains it may not touch that of the network in training
     room = dataclasses.replace(
         recipe.room(data, view),
-        untrained=None if untrained is None else lambda: Filtered(view, untrained()),
+        untrained=None if untrained is None else lambda: Filtered(copy.deepcopy(view), untrained()),
     )
     report = train(nested_plugin(recipe.recipe, "recipe"), Filtered(view, network), room)
     report.filters = (view, *report.filters)

@@ -35,6 +35,9 @@ class DlibResNet(Architecture):
     def input_files(self) -> list[Path]:
         return [] if self.weights is None else [self.weights]
 
+    def without_weights(self) -> Architecture:
+        return self.model_copy(update={"weights": None})
+
     def build(self, schema: Schema, size: int) -> nn.Module:
         """Photos [n, 3, 150, 150] to logits [n, V]. Raises InputError for another size, WeightsError for the file."""
         from linkbench.models.dlib_network import SIZE, DlibNetwork

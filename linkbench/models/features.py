@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.api.data import Array
-from linkbench.errors import PluginError
 from linkbench.models.filters import bare
 from linkbench.models.predictor import batch_size, batches_of, frozen
 
@@ -24,19 +23,13 @@ TINY = 1e-12
 """Added below square roots, whose gradient at 0 is infinite."""
 
 
-def need_predictor(predictor: Any, who: str) -> Any:
-    """The predictor. Raises PluginError where the scenario's knowledge holds none."""
-    if predictor is None:
-        raise PluginError(f"{who} works with a network and must see a predictor, but its 'knowledge' holds none")
-    return predictor
-
-
-def deep_features(predictor: Callable[[Tensor], Tensor]) -> Features:
+def deep_features(predictor: Callable[[Tensor], Tensor] | None) -> Features:
     """The features of every network of a predictor.
 
     Those are what the network's own method `features(photos)` gives, flattened; without one, what enters the linear
     layer that runs last; without linear layers, or for a predictor that is no torch module, what the network gives.
     """
+    assert predictor is not None  # whoever asks for one in `needs` is not called without
     networks = list(_networks(predictor))
     return lambda photos: [network(photos).flatten(1) for network in networks]
 

@@ -30,16 +30,22 @@ WEIGHTS = "weights/"
 class Predictor(nn.Module):
     """A network and its schema: photos float [n, 3, h, w] in [0, 1] to log-probabilities [n, V].
 
-    The probabilities of each phenotype's variants sum to 1.
+    The probabilities of each phenotype's variants sum to 1. mixed: whether the network alone, and nothing around it,
+    computes in bfloat16 where that is fast.
     """
 
-    def __init__(self, network: nn.Module, schema: Schema) -> None:
+    def __init__(self, network: nn.Module, schema: Schema, *, mixed: bool = False) -> None:
         super().__init__()
         self.network = network
         self.schema = schema
+        self.mixed = mixed
+
+    def _precision(self, device: torch.device) -> Any:
+        return mixed_precision(device) if self.mixed else contextlib.nullcontext()
 
     def forward(self, photos: Tensor) -> Tensor:
-        logits = self.network(photos)
+        with self._precision(photos.device):
+            logits = self.network(photos)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return torch.cat([logits[:, span].log_softmax(1) for span in self.schema.slices.values()], dim=1)
 
@@ -48,7 +54,9 @@ class Predictor(nn.Module):
         position = self.schema.names.index(phenotype)
         for part in parts_of(self.network, self.schema):
             if part.phenotypes == (position,):
-                return torch.log_softmax(part.network(photos), dim=1)
+                with self._precision(photos.device):
+                    logits = part.network(photos)
+                return torch.log_softmax(logits.float() if logits.dtype == torch.bfloat16 else logits, dim=1)
         return self.forward(photos)[:, self.schema.slices[phenotype]]
 
 
@@ -187,8 +195,7 @@ def untrained(artefact: Artefact, device: str = "cpu") -> nn.Module:
     """
     spec = artefact.meta["architecture"]
     plugin = registry().load("architecture", spec["name"]).model_validate(spec["params"], strict=False)
-    if getattr(plugin, "weights", None) is not None:  # its initial weights are no longer wanted, and may be gone
-        plugin = plugin.model_copy(update={"weights": None})
+    plugin = plugin.without_weights()  # they are no longer wanted, and may be gone
     network: nn.Module = plugin.build(Schema.from_json(artefact.meta["schema"]), artefact.meta["size"])
     network = look_through(unpack(artefact), network)
     place(network, device)

@@ -50,6 +50,9 @@ class VGGFace16(Architecture):
     def input_files(self) -> list[Path]:
         return [] if self.weights is None else [self.weights]
 
+    def without_weights(self) -> Architecture:
+        return self.model_copy(update={"weights": None})
+
     def build(self, schema: Schema, size: int) -> nn.Module:
         """Photos [n, 3, 224, 224] to logits [n, V]. Raises InputError for another size, WeightsError for the file."""
         from linkbench.models.networks import VGG16, PerPhenotype

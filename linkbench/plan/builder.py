@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from linkbench.api.base import Defender
 from linkbench.api.data import TEST, TRAIN
-from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec
 from linkbench.scenario.file import Model, Scenario
 from linkbench.store.store import digest_of
@@ -154,12 +154,13 @@ class Builder:
         own: by the attacker, who runs the public tool on photos of his own people.
         """
         inputs: dict[str, str] = {name: base[name] for name in ("cohort", "genomes") if name in base}
-        if "predictor" in registry().load("defender", defender.name).needs:
-            names = defender.params["knowledge"]
+        plugin: Defender = defender.plugin()
+        if "predictor" in plugin.needs:
+            names = plugin.knowledge
             for index, name in enumerate([names] if isinstance(names, str) else names):
                 inputs[f"model{index}"] = self.seen_model(name, model, base, seed)
         specs = {"defender": defender}
-        if defender.params.get("through"):
+        if plugin.optimises_through():
             specs["channel"] = channel
         stage, settings = "poison" if split == TRAIN else "protect", {} if split == TEST else {"split": split}
         settings |= {"own": True} if own else {}

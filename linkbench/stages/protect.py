@@ -15,16 +15,16 @@ from linkbench.api import seeds
 from linkbench.api.base import Channel, Defender
 from linkbench.api.data import TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
 from linkbench.api.progress import track
-from linkbench.errors import InputError, PluginError
+from linkbench.errors import InputError
 from linkbench.harness.adoption import adopters, check_listed
-from linkbench.harness.checks import Guard, check_photos
+from linkbench.harness.checks import check_photos
+from linkbench.harness.knowledge import Known, reference_population, study_set
 from linkbench.plan.task import Task
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-    from linkbench.api.knowledge import Knowledge, StudySet
+    from linkbench.api.knowledge import StudySet
 
 PIXELS = {"cpu": 1 << 18, "cuda": 1 << 21}
 """Pixels of one batch: what the activations of the predictors leave room for."""
@@ -32,33 +32,12 @@ PIXELS = {"cpu": 1 << 18, "cuda": 1 << 21}
 EXAMPLES = 6
 """Photos that a report may show before and after, of cohorts without real people."""
 
-REFERENCE = 1024
-"""Genomes in the defender's reference population."""
-
 
 def batches(count: int, shape: tuple[int, ...], device: str) -> list[slice]:
     """The batches of photos [.., 3, h, w]: at most 64 on a CPU, 256 on an accelerator, fewer of large photos."""
     kind = "cpu" if device.startswith("cpu") else "cuda"
     size = max(1, min(64 if kind == "cpu" else 256, PIXELS[kind] // (shape[-2] * shape[-1])))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def reference_population(people: Cohort, genomes: Genomes, seed: int) -> Array:
-    """float64 [REFERENCE, V]: simulated genomes, so that a defender never ranks among the attacker's candidates.
-
-    Each phenotype's columns are those of a random person of the training split, drawn for each phenotype anew: the
-    frequencies are right, nobody's genome is in it. Genomes of people whose photos are protected take no part.
-    """
-    rows = np.setdiff1d(people.truth[people.split != TEST], people.truth[people.split == TEST])
-    if not len(rows):
-        raise InputError(
-            "a defender asks for a reference population, but the cohort has no people outside the test split "
-            "to simulate one from; give the split a training part"
-        )
-    known = genomes.log_p[np.sort(rows)]
-    random = seeds.generator(seed, "reference")
-    parts = [known[random.integers(0, len(known), REFERENCE), span] for span in people.schema.slices.values()]
-    return np.concatenate(parts, axis=1)
 
 
 def _predictor(task: Task) -> Any:
@@ -74,23 +53,42 @@ def _predictor(task: Task) -> Any:
     return ensemble(models) if models else None
 
 
-def study_set(task: Task, people: Cohort, clean: Array, predictor: Any, defender: Defender, seed: int) -> StudySet:
+def known_to(task: Task, defender: Defender, people: Cohort, seed: int) -> Known:
+    """What there is to know about the photos of the cohort, by row, as far as the defender needs it."""
+    genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
+    channel: Channel | None = task.specs["channel"].plugin() if "channel" in task.specs else None
+    log_p = reference = None
+    if genomes is not None and "genome" in defender.needs:
+        log_p = genomes.log_p[people.truth]
+    if genomes is not None and "reference" in defender.needs:
+        reference = reference_population(people, genomes, seed)
+    return Known(
+        schema=people.schema,
+        seed=seed,
+        predictor=_predictor(task) if "predictor" in defender.needs else None,
+        log_p=log_p,
+        reference=reference,
+        labels=people.labels,
+        identity=people.identity,
+        channel=channel.through if channel is not None and defender.optimises_through() else None,
+    )
+
+
+def studied(task: Task, defender: Defender, known: Known, people: Cohort, clean: Array) -> StudySet:
     """What a defender may study first: as a poison the photos that it will change, else those of the training split."""
-    from linkbench.api.knowledge import StudySet
     from linkbench.models.predictor import untrained
 
     rows = np.flatnonzero(people.split == TRAIN)
     first = next((task.inputs[name] for name in sorted(task.inputs) if name.startswith("model")), None)
-    return StudySet(
-        schema=people.schema,
-        pixels=lambda index: pixels(clean[rows[index]], task.device),
+    return study_set(
+        defender,
+        known,
+        lambda index: pixels(clean[rows[index]], task.device),
+        rows,
         keys=rows,
-        labels=np.array(people.labels[rows]) if "labels" in defender.needs else None,
-        identity=np.array(people.identity[rows]),
         size=int(clean.shape[-1]),
         device=task.device,
-        seed=seeds.derive(seed, "learn"),
-        predictor=predictor,
+        seed=seeds.derive(known.seed, "learn"),
         untrained=None if first is None else lambda: untrained(first, task.device),
     )
 
@@ -102,92 +100,40 @@ def protect(task: Task) -> Artefact:
     beyond its budget the plugin went before the harness took it back, known once the photos have been consumed.
     Setting `own`: an attacker runs the tool on photos of his own people, with random numbers of his own.
     """
-    import torch
-
-    from linkbench.api.knowledge import Knowledge
-    from linkbench.harness.budget import project
+    from linkbench.harness.defend import Defence
 
     spec = task.specs["defender"]
     defender: Defender = spec.plugin()
     who = f"defender {spec.label}"
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
-    genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
     seed = seeds.derive(task.seed, "protect")
     if task.settings.get("own"):
         seed = seeds.derive(seed, "own")
         defender = defender.model_copy(update={"identities": None})  # those are other people's
-    predictor = _predictor(task) if "predictor" in defender.needs else None
-    if "predictor" in defender.needs and predictor is None:
-        raise PluginError(f"{who} must see a predictor, but knowledge {defender.knowledge!r} gives it none")
-    reference = None
-    if genomes is not None and "reference" in defender.needs:
-        reference = tensor(reference_population(people, genomes, seed), task.device)
-    channel: Channel | None = task.specs["channel"].plugin() if "channel" in task.specs else None
-    epsilon: float | None = getattr(defender, "epsilon", None)
-    guard = Guard(predictor, who)
-    learned = None
-    if type(defender).learn is not Defender.learn:
-        learned = defender.learn(study_set(task, people, clean, predictor, defender, seed))
-        guard.check()
+    known = known_to(task, defender, people, seed)
+    defence = Defence(defender, known, who)
+    defence.learn(studied(task, defender, known, people, clean))
     check_listed(people.identity, defender, who)
     using = adopters(people.identity, defender, seed)
     projected: list[Array] = []
 
-    def knowledge(rows: Array) -> Knowledge:
-        asked = defender.needs
-        return Knowledge(
-            schema=people.schema,
-            keys=tuple(rows.tolist()),
-            seed=seed,
-            predictor=predictor,
-            log_p=tensor(genomes.log_p[people.truth[rows]], task.device) if genomes and "genome" in asked else None,
-            reference=reference,
-            labels=tensor(people.labels[rows], task.device) if "labels" in asked else None,
-            channel=channel.through if channel is not None else None,
-            learned=learned,
-            identity=tuple(people.identity[rows].tolist()),
-        )
-
     def blocks() -> Iterator[Array]:
         for part in track(batches(len(photo), clean.shape, task.device)):
-            before = pixels(clean[photo[part]], task.device)
-            with torch.random.fork_rng(devices=_devices(before)):
-                # a plugin should draw from its knowledge; one that draws from torch is at least repeatable
-                torch.manual_seed(seeds.derive(seed, "torch", int(photo[part][0])))
-                out = defender.perturb(before.clone(), knowledge(photo[part]))
-            out = check_photos(out, before, who)
-            guard.check()
-            left = torch.from_numpy(~using[photo[part]]).to(before.device)
-            out = torch.where(left[:, None, None, None], before, out)
-            projected.append(_excess(before, out, epsilon))
-            yield project(before, out, epsilon).cpu().numpy()
+            rows = photo[part]
+            out = defence.perturb(pixels(clean[rows], task.device), rows, using=using[rows])
+            projected.append(out.excess.cpu().numpy())
+            yield out.photos.cpu().numpy()
 
-    def excess() -> Iterator[Array]:
-        if sum(map(len, projected)) != len(photo):
-            raise RuntimeError("the excess over the budget is known only once the photos have been consumed")
-        yield from projected
-
-    # arrays are written in the order of their item size, then of their names: the excess comes after the photos
     single = np.dtype(np.float32)
     return Artefact(
         {
             "photo": photo,
             "photos": Stream((len(photo), *clean.shape[1:]), single, blocks()),
-            "projected": Stream((len(photo),), single, excess()),
+            # generated when it is asked for, which is after the photos
+            "projected": Stream((len(photo),), single, (part for part in projected), after="photos"),
         },
-        {"epsilon": epsilon},
+        {"budget": defence.budget.to_json()},
     )
-
-
-def _excess(before: Tensor, after: Tensor, epsilon: float | None) -> Array:
-    """float32 [n]: largest distance of a pixel from the ball and from [0, 1]; rounding counts as none."""
-    import torch
-
-    beyond = torch.maximum(-after, after - 1)
-    if epsilon is not None:
-        beyond = torch.maximum(beyond, (after - before).abs_().sub_(epsilon))
-    worst = beyond.flatten(1).amax(dim=1)
-    return worst.where(worst > 1e-6, 0.0).float().cpu().numpy()
 
 
 def publish(task: Task) -> Artefact:
@@ -223,27 +169,17 @@ def quality(task: Task) -> Artefact:
     change_linf, change_rms: the published photo against the published clean one, which is what the defender did.
     meta: numbers, how many a photo has. The setting `split` says which photos; for a poison those trained on.
     """
-    from linkbench.metrics import image_quality as measures
-
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
     protected, shown = task.inputs["protect"].array("photos"), task.inputs["publish"].array("photos")
     channel: Channel | None = task.specs["channel"].plugin() if "channel" in task.specs else None
     columns: dict[str, Array] = {}
-
-    def keep(name: str, values: Tensor) -> None:
-        # into place: small results kept between large temporaries would stop the heap from being used again
-        columns.setdefault(name, np.empty(len(photo)))[part] = values.double().cpu().numpy()
-
     for part in track(batches(len(photo), clean.shape, task.device)):
         before = pixels(clean[photo[part]], task.device)
         middle, after = (pixels(photos[part], task.device) for photos in (protected, shown))
         unprotected = before if channel is None else published(channel, before)
-        for name in ("linf", "l2", "psnr", "ssim"):
-            keep(name, getattr(measures, name)(before, after))
-        keep("moved", measures.linf(before, middle))
-        keep("channel", measures.linf(before, unprotected))
-        keep("change_linf", measures.linf(unprotected, after))
-        keep("change_rms", measures.l2(unprotected, after) / before[0].numel() ** 0.5)
+        for name, values in _changes(before, middle, after, unprotected):
+            # into place: small results kept between large temporaries would stop the heap from being used again
+            columns.setdefault(name, np.empty(len(photo)))[part] = values.double().cpu().numpy()
     arrays: dict[str, Array | Stream] = dict(columns)
     if task.settings.get("examples"):
         shown_first = slice(0, EXAMPLES)
@@ -252,6 +188,18 @@ def quality(task: Task) -> Artefact:
     arrays["projected"] = np.asarray(task.inputs["protect"].array("projected"), dtype=np.float64)
     numbers = int(np.prod(clean.shape[1:]))
     return Artefact({"photo": photo, "identity": people.identity[photo], **arrays}, {"numbers": numbers})
+
+
+def _changes(before: Tensor, middle: Tensor, after: Tensor, unprotected: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The columns of `quality` that are measured, [n] each, one after the other."""
+    from linkbench.metrics import image_quality as measures
+
+    for name in ("linf", "l2", "psnr", "ssim"):
+        yield name, getattr(measures, name)(before, after)
+    yield "moved", measures.linf(before, middle)
+    yield "channel", measures.linf(before, unprotected)
+    yield "change_linf", measures.linf(unprotected, after)
+    yield "change_rms", measures.l2(unprotected, after) / before[0].numel() ** 0.5
 
 
 def photos_of(cohort: Artefact, split: int = TEST) -> tuple[Cohort, Array, Array]:
@@ -270,13 +218,3 @@ def pixels(photos: Array, device: str) -> Tensor:
     # memory maps are read-only and torch wants writable memory
     pixels = torch.from_numpy(np.array(photos)).to(device).contiguous(memory_format=torch.channels_last)
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
-
-
-def tensor(array: Array, device: str) -> Tensor:
-    import torch
-
-    return torch.from_numpy(np.array(array)).to(device)
-
-
-def _devices(photos: Tensor) -> list[torch.device]:
-    return [] if photos.device.type == "cpu" else [photos.device]

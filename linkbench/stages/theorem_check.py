@@ -13,10 +13,12 @@ from linkbench.api.data import TEST, TRAIN, Array, Artefact, Cohort
 from linkbench.api.progress import track
 from linkbench.errors import PluginError
 from linkbench.plan.task import Task
-from linkbench.stages.protect import batches, photos_of, pixels, published, study_set, tensor
+from linkbench.stages.protect import batches, known_to, photos_of, pixels, published, studied
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from linkbench.harness.defend import Defence
 
 DRAWS = 32
 """Patterns that the rule is averaged over: the repaired theorem speaks of the mean over draws of the pattern."""
@@ -39,13 +41,13 @@ def rule(task: Task) -> Artefact:
     """
     from linkbench.defenders import theorem
     from linkbench.defenders.patterns.keys import class_count, class_numbers
+    from linkbench.harness.defend import Defence
 
     spec = task.specs["defender"]
     defender: Defender = spec.plugin()
-    phenotype: str | None = getattr(defender, "phenotype", None)
+    phenotype = defender.keyed_by()
     people, _, clean = photos_of(task.inputs["cohort"])
     seed = seeds.derive(task.seed, "protect")
-    given = study_set(task, people, clean, None, defender, seed)
     classes = class_count(people.schema, phenotype)
     promised = defender.bound(int(np.prod(clean.shape[1:])), classes)
     if promised is None:
@@ -57,18 +59,21 @@ def rule(task: Task) -> Artefact:
         raise PluginError(
             f"poison {spec.label}: too few labelled photos to hold its theorem against; bring more people"
         )
-    setting = _Setting(task, people, rows, clean, defender, seed)
+    known = known_to(task, defender, people, seed)
+    given = studied(task, defender, known, people, clean)
+    defence = Defence(defender, known, f"poison {spec.label}")
+    setting = _Setting(task, defence, rows, clean)
     own = np.array(people.labels[rows])
     plain = setting.shown(None, own)
     centre = plain[train].mean(axis=0)
-    first, second = (defender.learn(replace(given, seed=_draw(given.seed, draw))) for draw in (0, 1))
+    first, second = (defence.learn(replace(given, seed=_draw(given.seed, draw))) for draw in (0, 1))
     if _equal(first, second):
         trials = [(first, labels) for labels in _codings(people, own, phenotype, classes)]
     else:
         trials = [(None, own)] * DRAWS
     right, worst, kept = np.zeros(len(rows)), 1.0, plain
-    for draw, (known, labels) in enumerate(track(trials)):
-        learned = known or defender.learn(replace(given, seed=_draw(given.seed, draw)))
+    for draw, (drawn, labels) in enumerate(track(trials)):
+        learned = drawn or defence.learn(replace(given, seed=_draw(given.seed, draw)))
         out = setting.shown(learned, labels)
         hit = defender.rule(out, learned, centre) == class_numbers(labels, people.schema, phenotype)
         right += hit
@@ -115,26 +120,24 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 class _Setting:
     """Photos that are poisoned and published again and again."""
 
-    def __init__(self, task: Task, people: Cohort, rows: Array, clean: Array, defender: Defender, seed: int) -> None:
-        self.task, self.people, self.rows, self.clean = task, people, rows, clean
-        self.defender, self.seed = defender, seed
+    def __init__(self, task: Task, defence: Defence, rows: Array, clean: Array) -> None:
+        self.first, self.rows, self.clean, self.device = defence, rows, clean, task.device
         self.channel: Channel = task.specs["channel"].plugin()
 
     def shown(self, learned: Any, labels: Array) -> Array:
         """The photos float32 [n, 3, h, w], poisoned with these labels (if something was learned) and published."""
-        from linkbench.api.knowledge import Knowledge
-        from linkbench.harness.budget import project
+        from linkbench.harness.defend import Defence
 
-        device, out = self.task.device, []
-        for part in batches(len(self.rows), self.clean.shape, device):
+        known = self.first.known
+        assert known.labels is not None
+        coded = known.labels.copy()
+        coded[self.rows] = labels
+        defence = Defence(self.first.defender, known._replace(labels=coded), self.first.who, learned)
+        out = []
+        for part in batches(len(self.rows), self.clean.shape, self.device):
             rows = self.rows[part]
-            photos = pixels(self.clean[rows], device)
+            photos = pixels(self.clean[rows], self.device)
             if learned is not None:
-                known = Knowledge(
-                    self.people.schema, tuple(rows.tolist()), self.seed,
-                    labels=tensor(labels[part], device), learned=learned,
-                )  # fmt: skip
-                changed = self.defender.perturb(photos.clone(), known)
-                photos = project(photos, changed, getattr(self.defender, "epsilon", None))
+                photos = defence.perturb(photos, rows).photos
             out.append(published(self.channel, photos).cpu().numpy())
         return np.concatenate(out)

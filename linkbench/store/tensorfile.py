@@ -29,8 +29,7 @@ MAPPED = 1 << 20
 
 def write(path: Path, artefact: Artefact) -> str:
     """Write the artefact, blocks of streams as they come. Returns the SHA-256 of the file."""
-    # large alignments first, as the format's own library does, so that every array can be mapped in place
-    names = sorted(artefact.arrays, key=lambda name: (-np.dtype(artefact.arrays[name].dtype).itemsize, name))
+    names = _in_order(artefact.arrays)
     header: dict[str, Any] = {"__metadata__": {"linkbench": json.dumps(artefact.meta, sort_keys=True)}}
     offset = 0
     for name in names:
@@ -58,6 +57,23 @@ def write(path: Path, artefact: Artefact) -> str:
             if start != end:
                 raise ValueError(f"stream {name!r} ended {end - start} bytes before its announced shape")
     return digest.hexdigest()
+
+
+def _in_order(arrays: dict[str, Array | Stream]) -> list[str]:
+    """The names in the order of the file: large alignments first, as the format's own library does, so that every array
+    can be mapped in place; among equals streams after those that they wait for, and else by name."""
+
+    def waits(name: str) -> int:
+        array = arrays[name]
+        return 0 if not isinstance(array, Stream) or array.after is None else 1 + waits(array.after)
+
+    names = sorted(arrays, key=lambda name: (-np.dtype(arrays[name].dtype).itemsize, waits(name), name))
+    for name in names:
+        array = arrays[name]
+        after = array.after if isinstance(array, Stream) else None
+        if after is not None and names.index(after) > names.index(name):
+            raise ValueError(f"stream {name!r} waits for {after!r}, whose numbers are smaller; give it a smaller type")
+    return names
 
 
 def _blocks(array: Array | Stream) -> Any:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from linkbench.api.base import Defender
+from linkbench.api.budget import Budget
 from linkbench.execution.stdout import captured
+from linkbench.harness import budget as kept
 from linkbench.harness.checks import Guard, check_photos
 from linkbench.testing import fixtures
 from linkbench.testing.check import Skip, Subject
@@ -94,27 +96,44 @@ def photos_come_back(subject: Subject) -> None:
     assert high <= 1 + ROUNDING, f"a pixel is {high:.4g}, above 1"
 
 
+def the_budget_is_stated(subject: Subject) -> None:
+    """A possible `Budget`, and `optimises_through` says what a parameter `through` says."""
+    plugin = subject.plugin()
+    budget = plugin.budget()
+    assert isinstance(budget, Budget), f"budget must return a Budget, it returned {type(budget).__name__}"
+    assert not budget.problem(), f"the budget is impossible: {budget.problem()}"
+    if "through" in subject.cls.model_fields:
+        says = [subject.plugin(through=through).optimises_through() for through in (False, True)]
+        assert says == [False, True], "with through true or false, optimises_through must return the same"
+
+
 def the_budget_is_kept(subject: Subject) -> None:
     """By what the plugin itself puts out, before the harness takes it back; and after rounding to 8 bits."""
-    trial, plugin = _moved(subject), subject.plugin()
-    epsilon, rms = getattr(plugin, "epsilon", None), getattr(plugin, "rms", None)
-    if epsilon is None and rms is None:
-        raise Skip("it has no parameter 'epsilon' or 'rms', so there is no budget to keep")
+    trial, budget = _moved(subject), subject.plugin().budget()
+    if budget == Budget():
+        raise Skip("its budget has the norm none, so there is nothing to keep")
+    unit = "" if budget.norm == "ssim" else " in pixel units"
+    far = float(kept.excess(trial.before, trial.after, budget).max())
+    assert not far, f"before rounding to 8 bits a photo lay {far:.6g}{unit} beyond {_words(budget)}"
     rounded = fixtures.steps_of_8_bits(trial.after).to(trial.before) / 255
-    for name, after, slack in (("before", trial.after, ROUNDING), ("after", rounded, HALF_STEP + ROUNDING)):
-        change = after - trial.before
-        if epsilon is not None:
-            largest = float(change.abs().max())
-            assert largest <= epsilon + slack, (
-                f"{name} rounding to 8 bits a pixel moved {largest:.6g}, epsilon is {epsilon:g}"
-            )
-        if rms is not None:
-            worst = float(change.square().mean(dim=(1, 2, 3)).sqrt().max())
-            assert worst <= rms + slack + 1e-5, f"{name} rounding to 8 bits a photo moved {worst:.6g}, rms is {rms:g}"
+    change = rounded - trial.before
+    numbers = change[0].numel()
+    for bound, worst in (
+        (budget.pixel, change.abs().max()),
+        (budget.rms(numbers), change.square().mean(dim=(1, 2, 3)).sqrt().max()),
+    ):
+        assert bound is None or float(worst) <= bound + HALF_STEP + 10 * ROUNDING, (
+            f"after rounding to 8 bits a photo moved {float(worst):.6g}, more than {_words(budget)} and half a step"
+        )
+
+
+def _words(budget: Budget) -> str:
+    return ", ".join(f"{name} {value:g}" if name != "norm" else str(value) for name, value in budget._asdict().items()
+                     if value is not None)  # fmt: skip
 
 
 def no_budget_changes_nothing(subject: Subject) -> None:
-    """With epsilon 0 photos come back as they were, to the bit."""
+    """With a budget of 0 photos come back as they were, to the bit."""
     name = next((name for name in ("rms", "epsilon") if name in subject.cls.model_fields), None)
     if name is None:
         raise Skip("it has no parameter 'epsilon' or 'rms', so there is no budget to set to 0")
@@ -157,6 +176,7 @@ def the_predictor_stays_as_it_was(subject: Subject) -> None:
 CHECKS = (
     it_says_what_it_must_know,
     photos_come_back,
+    the_budget_is_stated,
     the_budget_is_kept,
     no_budget_changes_nothing,
     same_seed_same_bytes,

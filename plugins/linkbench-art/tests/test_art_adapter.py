@@ -43,7 +43,7 @@ def test_conformance(name: str) -> None:
     )
     outcomes = examine("defender", f"art/{name}", starts)
     assert not [outcome for outcome in outcomes if outcome.status != "pass"]
-    assert len(outcomes) == 12
+    assert len(outcomes) == 13
 
 
 def test_the_table_and_the_names_agree() -> None:
