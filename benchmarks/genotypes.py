@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import random
 import resource
 import subprocess
@@ -87,22 +88,28 @@ def large(folder: Path) -> None:
             while part := file.read(60_000):
                 out.write(ge.bgzf_block(part))
             out.write(ge.bgzf_block(b""))
-        for each in (path, packed):
-            done = subprocess.run(
-                [sys.executable, __file__, "--one", str(each)], stdout=subprocess.PIPE, text=True, check=True
-            )
-            print(f"{each.name}: {each.stat().st_size / 1e9:.2f} GB, {done.stdout.strip()}")
+        one(path)
+        one(packed)
         path.unlink()
         packed.unlink()
 
 
 def one(path: Path) -> None:
-    """Read one file in this process, and say what it took."""
-    start = time.perf_counter()
-    found = read(path)
-    known = sum(call.dosage is not None for call in found.calls)
-    seconds = time.perf_counter() - start
-    print(f"{found.lines:,} lines, {known} of 41 SNPs, {seconds:.1f} s, peak memory {memory():.0f} MB")
+    """Read one file as a user would, and say what it took."""
+    done = subprocess.run([sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=True)
+    found, (memory_used, seconds) = json.loads(done.stdout), done.stderr.split()
+    known = sum(snp["dosage"] is not None for snp in found["snps"])
+    size = f"{path.stat().st_size / 1e9:.2f} GB, {found['lines']:,} lines, {known} of 41 SNPs"
+    print(f"{path.name}: {size}, {float(seconds):.1f} s of CPU, peak memory {int(memory_used) / 1024:.0f} MB")
+
+
+READ = """
+import re, sys, time
+from linkbench.cli import cli
+cli(["genotype", "read", sys.argv[1], "--json"], standalone_mode=False)
+memory = re.search("VmHWM:[^0-9]*([0-9]+)", open("/proc/self/status").read())[1]
+print(memory, time.process_time(), file=sys.stderr)
+"""
 
 
 def _vcf(me: dict[str, tuple[str, str]]) -> Iterator[bytes]:
@@ -150,11 +157,7 @@ def main() -> None:
     parser.add_argument("--people", type=Path, help="genotypes.tsv of the 1000 Genomes Project at the 41 SNPs")
     parser.add_argument("--fuzz", type=int, default=0, metavar="N", help="damaged files to read")
     parser.add_argument("--large", action="store_true", help="files of a gigabyte")
-    parser.add_argument("--one", type=Path, help="read one file, and say what it took")
     arguments = parser.parse_args()
-    if arguments.one:
-        one(arguments.one)
-        return
     with tempfile.TemporaryDirectory() as name:
         if arguments.people:
             people(arguments.people, Path(name))

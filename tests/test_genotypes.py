@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from linkbench.genomes.genotype_files.effect import effects
 from linkbench.genomes.genotype_files.formats import recognise
 from linkbench.genomes.genotype_files.reader import Genotypes, read, read_all
 from linkbench.genomes.genotype_files.source import GenotypeFiles
+from linkbench.genomes.genotype_files.stream import open_lines
 from linkbench.genomes.table import GenomeTable
 
 PEOPLE = ge.people()
@@ -243,6 +245,14 @@ def test_a_missing_chromosome_is_said(file: Write) -> None:
     assert status(found, "rs1805007") == ("absent", None)
 
 
+def test_another_variant_at_the_same_place_does_not_contradict(file: Write) -> None:
+    own = line("rs1805007", "CT")
+    for pair in ("II", "CC", "--"):
+        other = f"i5000000\t16\t89986117\t{pair}"
+        found = read(file(edited("23andMe", (own, f"{other}\n{own}"))))
+        assert status(found, "rs1805007") == ("read", 1)
+
+
 # Quirks of VCF
 
 HEAD = (
@@ -301,6 +311,24 @@ def test_a_record_says_more_than_a_block(file: Write) -> None:
     assert status(found, "rs12913832") == ("read", 1)
     assert any("filters" in note for note in found.notes)
     assert digits(found).count("-") == 39
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (("A G 0/1", "A T 0/0"), ("read", 1)),
+        (("A T 0/0", "A G 1/1"), ("read", 0)),
+        (("A G 0/1", "A T 0/1"), ("other-allele", None)),
+        (("A G 0/1", "A G 1/1"), ("contradictory", None)),
+        (("A G 0/1", "A . 0/0"), ("read", 1)),
+        (("A G 0/1", "A G 0/1"), ("read", 1)),
+    ],
+)
+def test_alternatives_split_over_records(rows: tuple[str, str], expected: tuple[str, int | None], file: Write) -> None:
+    cells = [row.split() for row in rows]
+    other = "NC_000005.10 33951588 . C G . . . GT 1/1"
+    data = records(other, *(f"NC_000015.10 28120472 . {ref} {alt} . . . GT {call}" for ref, alt, call in cells))
+    assert status(read(file(data)), "rs12913832") == expected
 
 
 @pytest.mark.parametrize("build", ge.BUILDS)
@@ -427,6 +455,21 @@ def test_other_faults(tmp_path: Path, file: Write) -> None:
         read(file(locked.getvalue()))
 
 
+def test_a_zip_archive_of_thousands_is_refused_before_its_list_is_read(file: Write) -> None:
+    crowd = io.BytesIO()
+    with zipfile.ZipFile(crowd, "w") as archive:
+        for number in range(300):
+            archive.writestr(f"{number:04000}", b"")
+    with pytest.raises(InputError, match="lists thousands of files"):
+        read(file(crowd.getvalue()))
+
+
+def test_a_record_of_a_thousand_alleles_is_refused(file: Write) -> None:
+    row = f"chr15 28120472 . A {','.join(['G'] * 1500)} . . . GT 0/1"
+    with pytest.raises(InputError, match="more than 1,000 alleles"):
+        read(file(records(row)))
+
+
 def test_a_bgzf_file_without_its_end_is_said(file: Write) -> None:
     found = read(file(ge.bgzf(VCF)[:-28]))
     assert any("cut off" in note for note in found.notes)
@@ -445,6 +488,22 @@ def test_bombs(filling: bytes, packing: str, file: Write) -> None:
     data = CHIP + filling * (50_000_000 // len(filling))
     with pytest.raises(InputError, match="longer than|times its size|are blank or comments"):
         read(file(ge.pack(data, packing)))
+
+
+@pytest.mark.parametrize("packing", ["none", "gzip"])
+def test_memory_does_not_grow_with_the_file(packing: str, file: Write) -> None:
+    """Lines come in blocks of a MiB; of what they say no more is kept than a few lines for each SNP."""
+    path = file(ge.pack(CHIP + b"".join(b"rs%d\t1\t%d\tAG\n" % (n, n) for n in range(10**9, 10**9 + 400_000)), packing))
+    tracemalloc.start()
+    with open_lines(path) as lines:
+        assert sum(len(block) for _, block in lines) > 400_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8_000_000
+    again = line("rs12913832", "GG")
+    many = "".join(f"\n{again[:-2]}{first}{second}" for first in "ACGTID" for second in "ACGTID")
+    with pytest.raises(InputError, match="more than 50 different lines are about rs12913832"):
+        read(file(edited("23andMe", (again, again + many + many.replace("rs", "i")))))
 
 
 # Probabilities

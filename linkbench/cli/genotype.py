@@ -126,13 +126,14 @@ def as_text(found: Genotypes) -> str:
         remark = "  ".join(part for part in (why, call.note) if part)
         lines.append(f"{snp.rsid:<12}  {place:<12}  {call.genotype or '-':<8}  {number:<7} {remark}".rstrip())
     lines += ["", "What they tell, missing SNPs averaged over the population:"]
-    for group, effect in effects(found.dosages).items():
+    told = effects(found.dosages)
+    for group, effect in told.items():
         gone = f", {len(effect.missing)} of {effect.used} SNPs missing" if effect.missing else ""
         lines.append(f"{group}{gone}")
         for name, chance in effect.chances.items():
             span = f"  {chance.low:.3f} to {chance.high:.3f} with nothing missing" if effect.missing else ""
             lines.append(f"  {name:<13} {chance.mean:.3f}{span}")
-    if any(effect.missing for effect in effects(found.dosages).values()):
+    if any(effect.missing for effect in told.values()):
         lines.append(
             "Spans hold what 90 % of people's whole files would tell who share the known genotypes; missing SNPs"
         )

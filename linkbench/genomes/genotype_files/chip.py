@@ -44,7 +44,7 @@ def read_chip(lines: Lines, head: Head) -> Scan:
     total = odd = blank = 0
     for number, block in lines:
         for place, line in enumerate(block):
-            cells = (line.replace(b'"', b"") if quoted else line).split(separator)
+            cells = (line.replace(b'"', b"") if quoted else line).split(separator, width)
             if len(cells) != width:
                 blank = _skip(lines, number + place, line, head, blank)
                 continue
@@ -61,19 +61,22 @@ def read_chip(lines: Lines, head: Head) -> Scan:
                 sex.add(_SEX[name], cells[position], call)
             elif cells[rsid] in identifiers or cells[position] in positions:
                 for sighting in _sightings(cells[rsid], name, cells[position], call):
-                    if not collector.add(sighting, number + place):
-                        what = f"more than {scan.MANY} different lines are about {snps.table()[sighting.snp].rsid}"
-                        raise fault(lines.path, f"{what}. A file must be of one person", number + place)
+                    collector.add(lines.path, number + place, sighting)
         if len(seen) > 10_000:
             raise fault(lines.path, "the column of chromosomes holds thousands of names. Is the file damaged?", number)
-    named = {snps.chromosome(name) for name in seen}
     odd += sum(count for name, count in seen.items() if not snps.chromosome(name) and name not in _UNPLACED)
+    _check(lines, total, odd)
+    chromosomes = frozenset(map(snps.chromosome, seen)) - {""}
+    return Scan(collector.found, [sex.result()], total, chromosomes)
+
+
+def _check(lines: Lines, total: int, odd: int) -> None:
+    """Refuse a file without genotypes, or with many odd ones."""
     if total == 0:
         raise fault(lines.path, "there are no genotypes below the head. Is the file cut off? Download it again")
     if odd > max(20, TOLERATED * total):
         what = f"{odd:,} of {total:,} lines have a chromosome or a genotype that no such file has"
         raise fault(lines.path, f"{what}. The file is damaged, or of another kind")
-    return Scan(collector.found, [sex.result()], total, frozenset(named - {""}))
 
 
 _UNPLACED = (b"", b"0", b"--", b"-", b"Un", b"U")
@@ -93,7 +96,7 @@ def _skip(lines: Lines, number: int, line: bytes, head: Head, blank: int) -> int
         if blank < _BLANK:
             return blank + 1
         raise fault(lines.path, f"{_BLANK} lines below the head are blank or comments. Is it damaged?", number)
-    found = len(line.split(head.separator))
+    found = line.count(head.separator) + 1
     what = f"found {found} column{'s' * (found != 1)}, but {head.width} are named in the head"
     raise fault(lines.path, f"{what}. The file is cut off or damaged: download it again", number)
 

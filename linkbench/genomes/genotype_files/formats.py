@@ -16,6 +16,9 @@ Form = Literal["23andMe", "AncestryDNA", "MyHeritage", "FamilyTreeDNA", "VCF"]
 LONGEST_HEAD = 500_000
 """Lines before the first genotype, at most; the VCF files of whole projects have some thousands."""
 
+MOST_SAMPLES = 1_000_000
+"""People in one VCF file, at most."""
+
 
 class Head(NamedTuple):
     """What stands before the genotypes.
@@ -151,6 +154,8 @@ def _vcf(path: Path, at: int, line: bytes, comments: list[str]) -> Head:
             path, "this VCF file has no samples, only sites. Give one with genotypes (columns after FORMAT)", at
         )
     samples = tuple(cells[9:])
+    if len(samples) > MOST_SAMPLES:
+        raise fault(path, f"this VCF file has more than {MOST_SAMPLES:,} samples. Split it (bcftools view -s)", at)
     if len(set(samples)) != len(samples):
         raise fault(path, "two samples of this VCF file have the same name. Rename one", at)
     lengths = {match.group(1) for text in comments if (match := _CONTIG.match(text))}

@@ -56,10 +56,7 @@ class Call(NamedTuple):
 
 def resolve(path: Path, scan: Scan, sample: int, build: Build | None, *, vcf: bool, absent: Absent) -> tuple[Call, ...]:
     """A call for each SNP of the table. Raises InputError where REF is not the base that this build has there."""
-    about: dict[int, list[Sighting]] = defaultdict(list)
-    for sighting in scan.sightings:
-        if build in sighting.builds or (sighting.named and (build is None or not sighting.placed)):
-            about[sighting.snp].append(sighting)
+    about = _usable(scan, build)
     if vcf:
         _check_reference(path, scan, about, build)
     strands = [_strands(table()[number], found, sample) for number, found in about.items()]
@@ -77,6 +74,15 @@ def resolve(path: Path, scan: Scan, sample: int, build: Build | None, *, vcf: bo
         else:
             out.append(Call("absent"))
     return tuple(out)
+
+
+def _usable(scan: Scan, build: Build | None) -> dict[int, list[Sighting]]:
+    """By SNP, the lines that stand where the build has it, or that name it and give no position."""
+    out: dict[int, list[Sighting]] = defaultdict(list)
+    for sighting in scan.sightings:
+        if build in sighting.builds or (sighting.named and (build is None or not sighting.placed)):
+            out[sighting.snp].append(sighting)
+    return out
 
 
 def _check_reference(path: Path, scan: Scan, about: dict[int, list[Sighting]], build: Build | None) -> None:
@@ -105,17 +111,25 @@ def _call(snp: Snp, found: dict[Sighting, int], sample: int, build: Build | None
     called = {sighting: line for sighting, line in found.items() if sighting.calls[sample]}
     if not called:
         return Call("no-call", line=min(found.values()))
-    # a record that names an alternative says more than a block of reference that lies over it
-    explicit = {sighting: line for sighting, line in called.items() if "=" not in sighting.calls[sample]}
+    best = max(_rank(sighting, sample) for sighting in called)
     calls = {}
-    for sighting, line in (explicit or called).items():
+    for sighting, line in called.items():
         call = _one(snp, sighting.calls[sample], build, forward, vcf)._replace(line=line, note=sighting.note)
-        calls[call.status, call.dosage, call.genotype] = call
+        if vcf and call.status == "other-allele":
+            return call  # alternatives may be split over records: none of the others can say what the genotype is
+        if _rank(sighting, sample) == best:
+            calls[call.status, call.dosage, call.genotype] = call
     first = min(calls.values(), key=lambda call: call.line or 0)
     if len(calls) > 1:
         lines = ", ".join(str(call.line) for call in calls.values())
         return Call("contradictory", line=first.line, note=f"lines {lines}")
     return first
+
+
+def _rank(sighting: Sighting, sample: int) -> tuple[bool, ...]:
+    """How much a line has to say: the SNP's own record more than another at its place, that more than a block."""
+    own = sighting.named if sighting.base is None else sighting.sound is True
+    return "=" not in sighting.calls[sample], own
 
 
 def _one(snp: Snp, alleles: Alleles, build: Build | None, forward: bool, vcf: bool) -> Call:

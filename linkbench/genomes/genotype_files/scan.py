@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from linkbench.genomes.genotype_files.snps import BUILDS, INSERTION, INSERTION_RUN, Build, table
+from linkbench.genomes.table_files import fault
 
 Alleles = tuple[str, ...]
 """The alleles of a genotype as letters: two, one where a call is haploid, none where there is no call.
@@ -63,13 +65,15 @@ class Collector:
         self.found: dict[Sighting, int] = {}
         self._count = [0] * len(table())
 
-    def add(self, sighting: Sighting, line: int) -> bool:
-        """Keep it. False where there are too many different ones of this SNP already."""
+    def add(self, path: Path, line: int, sighting: Sighting) -> None:
+        """Keep it. Raises InputError where there are too many different ones of this SNP already."""
         if sighting in self.found:
-            return True
+            return
+        if self._count[sighting.snp] == MANY:
+            what = f"more than {MANY} different lines are about {table()[sighting.snp].rsid}"
+            raise fault(path, f"{what}. A file must give each SNP once, in one build", line)
         self._count[sighting.snp] += 1
         self.found[sighting] = line
-        return self._count[sighting.snp] <= MANY
 
 
 @cache

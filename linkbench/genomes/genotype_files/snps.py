@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal, NamedTuple
@@ -89,12 +90,15 @@ def in_model() -> tuple[int, ...]:
 
 
 def chromosome(name: bytes) -> str:
-    """1 to 22, X, Y, XY (both have it), MT, or nothing if it is none of them; from chr1, 1, 23, M and the like."""
+    """1 to 22, X, Y, XY (both have it), MT, or nothing if it is none of them; from chr1, 1, 23, M, NC_000001.11 ...."""
     text = name.decode("ascii", "replace").strip()
+    if match := _ACCESSION.fullmatch(text):
+        text = match.group(1)
     text = text[3:] if text[:3].lower() == "chr" else text
     return _CHROMOSOMES.get(text.upper(), "")
 
 
+_ACCESSION = re.compile(r"NC_0000([0-9]{2})\.[0-9]+")
 _CHROMOSOMES = {str(number): str(number) for number in range(1, 23)}
 _CHROMOSOMES |= {f"0{number}": str(number) for number in range(1, 10)}
 _CHROMOSOMES |= {
