@@ -22,7 +22,9 @@ PIXELS = {"pattern": r"^\d+/\d+$", "type": "string"}
 
 def pages() -> dict[Path, str]:
     """Every page that is generated, wholly or in part, as it should be."""
-    tables = {"scenario.md": "linkage", "identification.md": "identification"}
+    from linkbench.scenario.tasks import TASKS
+
+    tables = {parts.page: task for task, parts in TASKS.items()}
     return {
         DOCS / "cli.md": commands(),
         DOCS / "reference.md": reference(),
@@ -87,24 +89,21 @@ def reference() -> str:
 
 def keys(task: str) -> str:
     """The table of all keys of a scenario of some task, those of its inner mappings behind a dot."""
-    from linkbench.metrics.settings import Measure
-    from linkbench.scenario.file import FILES, GallerySettings, ModelEntry, Parts, Split
+    from linkbench.metrics.settings import Strict
+    from linkbench.scenario.file import ModelEntry
+    from linkbench.scenario.tasks import TASKS
 
+    form = TASKS[task].load("form")
+    settings = {name: field.annotation for name, field in form.model_fields.items()
+                if isinstance(field.annotation, type) and issubclass(field.annotation, Strict)}  # fmt: skip
+    schema = form.model_json_schema(by_alias=True)
     rows: dict[str, Any] = {}
-    required: list[str] = []
-    inner: dict[str, Any] = {
-        "models": ModelEntry,
-        "split": Split if task == "linkage" else Parts,
-        "gallery": GallerySettings,
-        "measure": Measure,
-    }
-    schema = FILES[task].model_json_schema(by_alias=True)
-    required += schema["required"]
+    required = list(schema["required"])
     for key, value in schema["properties"].items():
-        if key not in ("split", "gallery", "measure"):
+        if key not in settings:
             rows[key] = value
-        if key in inner:
-            own = inner[key].model_json_schema(by_alias=True)
+        if inner := {**settings, "models": ModelEntry}.get(key):
+            own = inner.model_json_schema(by_alias=True)
             rows.update({f"{key}.{name}": field for name, field in own["properties"].items()})
             required += [f"{key}.{name}" for name in own.get("required", [])]
     lines = ["| key | meaning | default |", "|---|---|---|"]

@@ -40,9 +40,11 @@ from linkbench.plan.task import Task
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec
 from linkbench.report.identification import _cmc
+from linkbench.report.material import Material
 from linkbench.report.ranks import RankFile
 from linkbench.report.svg import Ids
-from linkbench.results.cells import MeasuredCell
+from linkbench.results.cells import MeasuredCell, Roles
+from linkbench.results.results import Results
 from linkbench.stages import identify
 
 PEOPLE, SIZE = 5, 24
@@ -329,7 +331,7 @@ def test_a_scenario_from_the_command_line(home: Path, spawn: Callable[..., Finis
     assert spawn("report", "out").status == 0
     refused = spawn("leaderboard", "add", "out", "--board", "board")
     assert refused.status == 2
-    assert "leaderboards rank linkage" in refused.err
+    assert "leaderboards cover linkage only" in refused.err
 
 
 BAD = {
@@ -341,6 +343,10 @@ BAD = {
     ),
     "task": (HEAD.replace("task: identification", "task: naming"), "must be 'linkage' or 'identification'"),
     "identifier": (HEAD + "identifiers: nearest-neighbor\n", "did you mean 'nearest-neighbour'"),
+    "phenotype": (
+        HEAD + "  - {name: best, recipe: {use: best-of, recipes: [standard, blur], phenotype: sex}}\n",
+        "best-of: phenotype names the phenotype 'sex'; in identification there is none but: identity",
+    ),
     "needs": (HEAD + "defenders: joint-pgd\n", "must see true genomes, which nobody has in identification"),
     "knowledge": (HEAD + "defenders: {use: fawkes, knowledge: later}\n", "knowledge names no model 'later'"),
     "gallery": (HEAD + "gallery: {photo: 2}\n", "gallery.photo: unknown key; did you mean 'photos'"),
@@ -444,7 +450,9 @@ def test_who_guesses_lies_on_the_line_of_chance() -> None:
     """Also where names are counted on a logarithmic axis: a straight line there would promise too much."""
     place = {**dict.fromkeys(COORDINATES, "none"), "epsilon": None, "seed": 0}
     guesser = RankFile(60, 20, 60, {}, [k / 60 for k in range(1, 61)])
-    found = _cmc(Ids(), [MeasuredCell(place, ("x",), (), {}, {})], {"none": "s0"}, {"x": guesser})
+    cells = [MeasuredCell(place, ("x",), (), {}, {})]
+    none = Roles(frozenset(), frozenset(), frozenset())
+    (found,) = _cmc(Material(Results([], {}), cells, none, {"x": guesser}, {}, {}, "95%", Ids()))
     assert found is not None
     [drawn] = found.choices[0].panels
     lines = re.findall(r'class="line[^"]*" d="(M[^"]+)"', str(drawn.drawing))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +14,8 @@ from linkbench.api import base, hookspecs
 from linkbench.cli.plugin import FILES
 from linkbench.registry import builtins
 from linkbench.registry.kinds import KINDS, SECTIONS
-from linkbench.scenario.file import FILES as FORMS
-from linkbench.scenario.file import ModelEntry, Scenario
+from linkbench.scenario.file import ModelEntry
+from linkbench.scenario.tasks import TASKS, forms
 
 
 def test_hooks_are_those_of_the_records() -> None:
@@ -42,8 +44,20 @@ def test_checks_and_a_template_are_there(kind: str) -> None:
         assert (template / source.format(kind=kind)).is_file()
 
 
-def test_every_section_is_in_a_form_and_in_the_scenario() -> None:
-    sections = {name for form in FORMS.values() for name in form.model_fields if name in SECTIONS}
-    assert sections == set(SECTIONS) == set(SECTIONS) & set(Scenario._fields)
+def test_every_section_is_in_a_form() -> None:
+    assert {name for form in forms().values() for name in form.model_fields if name in SECTIONS} == set(SECTIONS)
     parts = {kind for kind, record in KINDS.items() if not record.sections}
     assert parts <= set(ModelEntry.model_fields)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("part", ["form", "check", "cells", "report"])
+def test_the_parts_of_a_task_are_there(task: str, part: str) -> None:
+    assert TASKS[task].load(part)
+
+
+def test_no_module_asks_for_a_task_by_its_name() -> None:
+    """What differs between tasks is in their parts."""
+    package = Path(str(files("linkbench")))
+    asking = re.compile(rf"""[=!]= *["']({"|".join(TASKS)})["']""")
+    assert not [path for path in package.rglob("*.py") if asking.search(path.read_text())]

@@ -26,6 +26,9 @@ from linkbench.scenario.yaml import MAX_BYTES, parse_yaml
 HEAD = "linkbench: 1\nname: a\ngenomes: paper-tables\ncohort: paper-tables\n"
 """Four lines that are a whole scenario."""
 
+PHOTOS = "linkbench: 1\nname: a\ngenomes: paper-tables\ncohort: rendered\n"
+"""The same with photos, for which models are missing."""
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(home: Path) -> None:
@@ -44,19 +47,19 @@ def problems(text: str | bytes, *overrides: str) -> list[str]:
 
 
 def labels(text: str, section: str) -> list[str]:
-    return [spec.label for spec in getattr(load(text), section)]
+    return [spec.label for spec in load(text).specs[section]]
 
 
 def test_defaults() -> None:
     scenario = load(HEAD)
     assert scenario.name == "a"
     assert scenario.seeds == [0]
-    assert [spec.label for spec in scenario.attackers] == [
+    assert [spec.label for spec in scenario.specs["attackers"]] == [
         "predicted", "likelihood(learns=clean)", "likelihood(learns=protected)", "ground-truth", "random"
     ]  # fmt: skip
-    assert [spec.label for spec in scenario.defenders] == ["none"]
-    assert [spec.label for spec in scenario.channels] == ["float"]
-    assert scenario.genomes[0].params == {"setting": "realistic"}
+    assert [spec.label for spec in scenario.specs["defenders"]] == ["none"]
+    assert [spec.label for spec in scenario.specs["channels"]] == ["float"]
+    assert scenario.specs["genomes"][0].params == {"setting": "realistic"}
     assert scenario.measure == Measure()
     assert (scenario.measure.top_k, scenario.measure.sizes) == ([1, 3, 5], [10, 20, 50, 100, "all"])
     json.dumps(scenario.resolved())
@@ -137,10 +140,10 @@ def test_grids_of_several_parameters() -> None:
         "genomes: paper-tables", "genomes: {use: simulated, count: [10, 20], schema: [paper, hirisplex]}"
     )
     found = load(text.replace("cohort: paper-tables", "cohort: {use: sampled, count: 5, predictor: perfect}"))
-    assert [(spec.params["count"], spec.params["schema"]) for spec in found.genomes] == [
+    assert [(spec.params["count"], spec.params["schema"]) for spec in found.specs["genomes"]] == [
         (10, "paper"), (10, "hirisplex"), (20, "paper"), (20, "hirisplex")
     ]  # fmt: skip
-    assert found.genomes[1].label == "simulated(count=10, schema=hirisplex)"
+    assert found.specs["genomes"][1].label == "simulated(count=10, schema=hirisplex)"
 
 
 @pytest.mark.parametrize(
@@ -349,6 +352,14 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
         HEAD + "split: {test: 0.6, validation: 0.5}\n",
         ["5:1: split: test and validation together leave nobody to train on"],
     ),
+    "recipe for people": (
+        PHOTOS + "models:\n  - {name: x, recipe: embedding}\n",
+        ["5:1: models: x: recipe 'embedding' tells people apart and learns no phenotypes; use another"],
+    ),
+    "recipe for people inside another": (
+        PHOTOS + "models: [{name: x, recipe: {use: best-of, recipes: [standard, adaptive-embedding]}}]\n",
+        ["5:1: models: x: recipe 'adaptive-embedding' tells people apart"],
+    ),
     "models of text": (HEAD + "models: x\n", ["5:1: models: must be a valid list, found text 'x'"]),
     "models without photos": (
         HEAD + "models: [x]\n",
@@ -434,13 +445,13 @@ def test_no_text_gives_anything_but_a_scenario_error(text: str) -> None:
     [
         ("measure.resamples=200", lambda s: s.measure.resamples == 200),
         ("measure.sizes=[7, all]", lambda s: s.measure.sizes == [7, "all"]),
-        ("attackers.1=random", lambda s: [spec.name for spec in s.attackers] == ["predicted", "random"]),
-        ("attackers.1.phenotypes=[sex]", lambda s: s.attackers[1].params == {"phenotypes": ["sex"]}),
-        ("genomes=thousand-genomes", lambda s: s.genomes[0].name == "thousand-genomes"),
-        ("genomes={use: paper-tables, setting: ideal}", lambda s: s.genomes[0].params["setting"] == "ideal"),
+        ("attackers.1=random", lambda s: [spec.name for spec in s.specs["attackers"]] == ["predicted", "random"]),
+        ("attackers.1.phenotypes=[sex]", lambda s: s.specs["attackers"][1].params == {"phenotypes": ["sex"]}),
+        ("genomes=thousand-genomes", lambda s: s.specs["genomes"][0].name == "thousand-genomes"),
+        ("genomes={use: paper-tables, setting: ideal}", lambda s: s.specs["genomes"][0].params["setting"] == "ideal"),
         ("seed=[1, 2]", lambda s: s.seeds == [1, 2]),
-        ("split.test=1e-1", lambda s: s.split.test == 0.1),
-        ("genomes.setting=ideal", lambda s: s.genomes[0].params["setting"] == "ideal"),
+        ("split.test=1e-1", lambda s: s.settings["split"]["test"] == 0.1),
+        ("genomes.setting=ideal", lambda s: s.specs["genomes"][0].params["setting"] == "ideal"),
     ],
 )
 def test_set_changes_a_value(override: str, found: Any) -> None:

@@ -28,6 +28,7 @@ from linkbench.results import folder as files
 from linkbench.results.results import Results
 from linkbench.results.table import Row
 from linkbench.scenario.file import NAME
+from linkbench.scenario.tasks import TASKS, task_of
 from linkbench.store import tensorfile
 
 CELL = ("id", "seed", "model", "poison", "defender", "epsilon", "channel", "attacker")
@@ -46,8 +47,6 @@ def make(folder: Path, known: Iterable[Entry] = (), *, name: str | None = None, 
     """
     results = files.read(folder)
     run, scenario = results.run, results.run["scenario"]
-    if scenario.get("task", "linkage") != "linkage":
-        raise InputError(f"{folder} is a run of {scenario['task']}; leaderboards rank linkage to genomes")
     _check(folder, results)
     population, genomes, cells = _cells(folder, results)
     changes = _changes(folder, results, cells)
@@ -96,8 +95,9 @@ def _size(rules: Protocol) -> int:
 def _check(folder: Path, results: Results) -> None:
     """Refuse runs that leaderboards do not cover."""
     scenario = results.run["scenario"]
-    if scenario.get("task", "linkage") != "linkage":
-        raise InputError(f"{folder} is a run of the task {scenario['task']!r}; leaderboards cover linkage only")
+    if not TASKS[task_of(scenario)].ranked:
+        covered = ", ".join(task for task, parts in TASKS.items() if parts.ranked)
+        raise InputError(f"{folder} is a run of the task {scenario['task']!r}; leaderboards cover {covered} only")
     if "plugins" not in results.run:
         raise InputError(f"{folder} was made by an earlier linkbench that did not record its plugins; run it again")
     if not scenario["models"]:

@@ -44,12 +44,13 @@ def scenario_of(entry: Entry) -> Scenario:
 
     from linkbench.metrics.settings import Measure
     from linkbench.registry.kinds import SECTIONS
-    from linkbench.scenario.file import Model, Scenario, Split
+    from linkbench.scenario.file import Model, Scenario
+    from linkbench.scenario.linkage import Split
+    from linkbench.scenario.tasks import task_of
 
     data = entry.scenario
     try:
-        kinds = {name: kind for name, kind in SECTIONS.items() if kind != "identifier"}  # entries are of linkage
-        sections: dict[str, Any] = {name: [_use(kind, spec) for spec in data[name]] for name, kind in kinds.items()}
+        specs = {name: [_use(kind, spec) for spec in data.get(name, ())] for name, kind in SECTIONS.items()}
         models = [
             Model(str(model["name"]), _use("architecture", model["architecture"]), _use("recipe", model["recipe"]),
                   model["start"])
@@ -59,10 +60,10 @@ def scenario_of(entry: Entry) -> Scenario:
             name=entry.name,
             seeds=[int(seed) for seed in data["seeds"]],
             models=models,
-            split=Split.model_validate(data["split"]),
+            task=task_of(data),
+            specs=specs,
+            settings={"split": Split.model_validate(data["split"]).model_dump()},
             measure=Measure.model_validate(data["measure"]),
-            identifiers=[],
-            **sections,
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise InputError(f"{entry.name}: its scenario cannot be run here: {error}") from None

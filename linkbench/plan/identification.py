@@ -18,19 +18,19 @@ STAGES = "linkbench.stages.identify"
 def add_cells(builder: Builder) -> None:
     """All cells of an identification scenario; results call the identifier the attacker."""
     scenario = builder.scenario
-    settings = {"split": scenario.split.model_dump(), "gallery": scenario.gallery.photos}
-    for seed, cohort in itertools.product(scenario.seeds, scenario.cohort):
+    settings = {"split": scenario.settings["split"], "gallery": scenario.settings["gallery"]["photos"]}
+    for seed, cohort in itertools.product(scenario.seeds, scenario.specs["cohort"]):
         base = {"cohort": builder.add("cohort", f"{STAGES}:cohort", seed, specs={"cohort": cohort}, settings=settings)}
         place = {"seed": seed, "genomes": "none", "cohort": cohort.label, "poison": "none"}
         imaginary = registry().load("cohort", cohort.name).imaginary
-        for model, channel in itertools.product(scenario.models, scenario.channels):
+        for model, channel in itertools.product(scenario.models, scenario.specs["channels"]):
             train = builder.train(model, base, seed)
             probes = builder.add(
                 "embed", f"{STAGES}:embed", seed,
                 settings={"split": TEST}, inputs={"train": train, **base}, on_device=True,
             )  # fmt: skip
             baseline: dict[str, str] = {}
-            for defender in sorted(scenario.defenders, key=lambda spec: spec.name != "none"):
+            for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != "none"):
                 protect = builder.protect(defender, channel, model, base, seed, split=GALLERY)
                 publish, quality = builder.publish(protect, channel, base, seed, imaginary, split=GALLERY)
                 gallery = builder.add(
@@ -44,7 +44,7 @@ def add_cells(builder: Builder) -> None:
                     **place, "model": model.name, "defender": defender.label,
                     "epsilon": defender.params.get("epsilon"), "channel": channel.label,
                 }  # fmt: skip
-                for identifier in scenario.identifiers:
+                for identifier in scenario.specs["identifiers"]:
                     ranked, measured = _last_steps(builder, identifier, defender, steps, baseline, seed)
                     if defender.name == "none":
                         baseline[identifier.label] = ranked

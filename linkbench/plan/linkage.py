@@ -15,14 +15,14 @@ from linkbench.registry.spec import Spec
 def add_cells(builder: Builder) -> None:
     """All cells of a linkage scenario."""
     scenario = builder.scenario
-    for seed, genomes, cohort in itertools.product(scenario.seeds, scenario.genomes, scenario.cohort):
+    for seed, genomes, cohort in itertools.product(scenario.seeds, scenario.specs["genomes"], scenario.specs["cohort"]):
         base = {"genomes": builder.add("genomes", "linkbench.stages.link:genomes", seed, specs={"genomes": genomes})}
         base["cohort"] = builder.add(
             "cohort",
             "linkbench.stages.link:cohort",
             seed,
             specs={"cohort": cohort},
-            settings={"split": scenario.split.model_dump()},
+            settings={"split": scenario.settings["split"]},
             inputs={"genomes": base["genomes"]},
         )
         place = {"seed": seed, "genomes": genomes.label, "cohort": cohort.label}
@@ -37,7 +37,7 @@ def add_cells(builder: Builder) -> None:
                 "epsilon": None,
                 "channel": "float",
             }
-            for attacker in scenario.attackers:
+            for attacker in scenario.specs["attackers"]:
                 _cell(builder, {**place, **nothing}, {**base, "predict": predict}, attacker)
 
 
@@ -46,8 +46,10 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
     seed, scenario = place["seed"], builder.scenario
     known = {"cohort": base["cohort"]}
     imaginary = registry().load("cohort", cohort.name).imaginary
-    asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.attackers))
-    for model, poison, channel in itertools.product(scenario.models, scenario.poisons, scenario.channels):
+    asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.specs["attackers"]))
+    for model, poison, channel in itertools.product(
+        scenario.models, scenario.specs["poisons"], scenario.specs["channels"]
+    ):
         poisoned = builder.poison(poison, channel, model, base, seed, imaginary)
         train = builder.train(model, {**base, **poisoned}, seed)
         held_out: dict[str, str] = {}
@@ -60,7 +62,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             "curves", "linkbench.stages.train:curves", seed, inputs={"train": train, "cohort": base["cohort"]}
         )
         baseline: dict[str, str] = {}
-        for defender in sorted(scenario.defenders, key=lambda spec: spec.name != "none"):
+        for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != "none"):
             protect = builder.protect(defender, channel, model, base, seed)
             publish, quality = builder.publish(protect, channel, base, seed, imaginary)
             predict = builder.add(
@@ -79,7 +81,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 **base, **poisoned, "train": train, "protect": protect, "publish": publish, "quality": quality,
                 "predict": predict, "curves": curves, **held_out,
             }  # fmt: skip
-            for attacker in scenario.attackers:
+            for attacker in scenario.specs["attackers"]:
                 cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, attacker, baseline)
                 if defender.name == "none":
                     baseline[attacker.label] = cell.steps["rank"]

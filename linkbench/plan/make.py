@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from linkbench.plan import identification, linkage
 from linkbench.plan.builder import Builder, Plan
 from linkbench.scenario.file import Scenario
-
-TASKS = {"linkage": linkage.add_cells, "identification": identification.add_cells}
-"""Who plans the cells of each task."""
+from linkbench.scenario.tasks import TASKS
 
 
 def make_plan(scenario: Scenario) -> Plan:
     """The stages and cells of a scenario."""
     builder = Builder(scenario)
-    TASKS[scenario.task](builder)
+    TASKS[scenario.task].load("cells")(builder)
     return Plan(builder.steps, builder.cells)

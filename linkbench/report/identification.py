@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from linkbench.report import chart, defences, figures, numbers
 from linkbench.report.chart import Series
 from linkbench.report.defences import Matrices, Matrix
 from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panels_of
-from linkbench.report.ranks import RankFile
+from linkbench.report.material import Material, TaskReport
 from linkbench.report.scale import thin
-from linkbench.report.svg import Ids
-from linkbench.results.cells import MeasuredCell, Roles, Value, coordinates, grouped, short, undefended
+from linkbench.results.cells import MeasuredCell, Value, coordinates, grouped, short, undefended
 
 RATE = "protection_rate"
 PANEL = ("cohort", "model", "channel", "attacker")
@@ -25,14 +26,9 @@ METHOD = (
 )
 
 
-def is_one(run: dict[str, object]) -> bool:
-    """Whether the run was an identification."""
-    scenario = run.get("scenario")
-    return isinstance(scenario, dict) and scenario.get("task") == "identification"
-
-
-def sentences(cells: list[MeasuredCell], level: str) -> list[str]:
+def _sentences(material: Material) -> list[str]:
     """Who is recognised without a defence, and what the best defence leaves to the worst attack it met."""
+    cells, level = material.cells, material.level
     plain = [cell for cell in undefended(cells) if RATE in cell.metrics]
     if not plain:
         return []
@@ -61,9 +57,9 @@ def sentences(cells: list[MeasuredCell], level: str) -> list[str]:
     return out
 
 
-def matrices(cells: list[MeasuredCell], level: str) -> Matrices | None:
+def _matrices(material: Material) -> Matrices | None:
     """Protection rates of defenders against identifiers, a table for each model."""
-    measured = [cell for cell in cells if RATE in cell.metrics]
+    measured = [cell for cell in material.cells if RATE in cell.metrics]
     if not measured:
         return None
     axes = ("cohort", "model", "channel")
@@ -77,23 +73,23 @@ def matrices(cells: list[MeasuredCell], level: str) -> Matrices | None:
             rows.append((_defence(same[0]), [found.get(name) for name in names]))
         tables.append(Matrix(titles[coordinates(group[0], axes)], names, rows))
     text = (
-        f"How often the first name for an unchanged probe is wrong, of the people who use the tool, with {level} "
-        f"intervals. The stronger the colour, the better the protection. Compare with the row none."
+        f"How often the first name for an unchanged probe is wrong, of the people who use the tool, with "
+        f"{material.level} intervals. The stronger the colour, the better the protection. Compare with the row none."
     )
     return Matrices("Protection rate: defenders against identifiers", text, tables)
 
 
-def sections(ids: Ids, cells: list[MeasuredCell], files: dict[str, RankFile], parts: Roles) -> list[Section | None]:
-    """The figures of an identification."""
-    names = list(dict.fromkeys(_defence(cell) for cell in cells))
-    looks = colours(names, {"none": "truth"} if "none" in names else None)
-    return [_cmc(ids, cells, looks, files), _claims(ids, cells, looks, files), defences.quality(ids, cells, parts)]
+def _looks(material: Material) -> dict[str, str]:
+    """The same defences have the same colours in all figures."""
+    names = list(dict.fromkeys(_defence(cell) for cell in material.cells))
+    return colours(names, {"none": "truth"} if "none" in names else None)
 
 
-def _cmc(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
+def _cmc(material: Material) -> Iterable[Section | None]:
+    ids, cells, files, looks = material.ids, material.cells, material.files, _looks(material)
     known = [cell for cell in cells if cell.ids[0] in files and files[cell.ids[0]].cmc]
     if not known:
-        return None
+        return
     panels, note = panels_of(known, PANEL)
     drawn = []
     for title, group in panels:
@@ -110,7 +106,7 @@ def _cmc(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str], files: dict
         "Cumulative match: how often the right person is among the k first names that the identifier gives, in the "
         "whole gallery. Lower is safer."
     )
-    return Section("cmc", "Recognised at rank k", text, keys, "", [Choice("", drawn)], note)
+    yield Section("cmc", "Recognised at rank k", text, keys, "", [Choice("", drawn)], note)
 
 
 def _points(shares: list[float]) -> list[tuple[float, Value]]:
@@ -118,10 +114,11 @@ def _points(shares: list[float]) -> list[tuple[float, Value]]:
     return [(float(k + 1), Value(shares[k], shares[k], shares[k])) for k in kept]
 
 
-def _claims(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str], files: dict[str, RankFile]) -> Section | None:
+def _claims(material: Material) -> Iterable[Section | None]:
+    ids, cells, files, looks = material.ids, material.cells, material.files, _looks(material)
     known = [cell for cell in cells if cell.ids[0] in files and files[cell.ids[0]].roc.get("score")]
     if not known:
-        return None
+        return
     panels, note = panels_of(known, PANEL)
     drawn = []
     for title, group in panels:
@@ -138,10 +135,27 @@ def _claims(ids: Ids, cells: list[MeasuredCell], looks: dict[str, str], files: d
         "threshold on the score, and trades true claims against false ones."
     )
     keys = [Key(css, name) for name, css in looks.items()]
-    return Section("roc", "Claims right and wrong", text, keys, "", [Choice("", drawn)], note)
+    yield Section("roc", "Claims right and wrong", text, keys, "", [Choice("", drawn)], note)
+
+
+def _quality(material: Material) -> Iterable[Section | None]:
+    yield defences.quality(material.ids, material.cells, material.parts)
 
 
 def _defence(cell: MeasuredCell) -> str:
     """A defender with its budget where that tells it from others of the name."""
     name = short([cell.defender])[cell.defender]
     return name if cell.epsilon is None else f"{name}, ε {numbers.epsilon(cell.epsilon)}"
+
+
+FIGURES = (_cmc, _claims, _quality)
+"""In reading order."""
+
+REPORT = TaskReport(
+    done="identified",
+    counted="{photos} probes of {people} people, {population} people in the gallery",
+    method=METHOD,
+    sentences=_sentences,
+    matrices=_matrices,
+    figures=FIGURES,
+)

@@ -6,33 +6,30 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench.report import (
-    defences,
     document,
-    figures,
     flags_text,
-    identification,
     later,
     numbers,
     png,
     poisons,
     ranks,
-    summary,
     tables,
     theorem,
     training,
 )
 from linkbench.report.figures import Section
+from linkbench.report.material import Material, TaskReport, drawn
 from linkbench.report.svg import Ids
 from linkbench.results.cells import (
     Failed,
     MeasuredCell,
-    Roles,
     cleaned,
     pooled,
     roles,
     varying,
 )
 from linkbench.results.results import Results
+from linkbench.scenario.tasks import TASKS, task_of
 
 
 class Fact(NamedTuple):
@@ -53,17 +50,18 @@ def render(results: Results, folder: Path) -> str:
     level = f"{100.0 * float(scenario.get('measure', {}).get('level', 0.95)):g}%"
     strips, gain = png.strips(folder / "examples.safetensors")
     trainings = training.read(results.run)
-    one, named = pooled(cells), identification.is_one(results.run)
-    found = sections(one, parts, files, trainings, _variants(results.run), level, named)
+    one, report = pooled(cells), TASKS[task_of(scenario)].load("report")
+    material = Material(results, one, parts, files, trainings, _variants(results.run), level, Ids())
+    found = drawn(report, material)
     return document.render(
         "linkbench.report",
         document.source("page.css").replace("/*choices*/", _choice_rules(found)),
         name=cleaned(scenario.get("name", "linkbench run")),
-        summary=identification.sentences(one, level) if named else summary.sentences(results.conclusions(), one, parts),
-        facts=facts(results, cells, files),
+        summary=report.sentences(material),
+        facts=facts(results, cells, files, report),
         sections=found,
-        matrices=identification.matrices(one, level) if named else defences.matrices(one, parts, level),
-        method=identification.METHOD if named else "",
+        matrices=report.matrices(material),
+        method=report.method,
         poisons=poisons.tables(one, parts, results.run, trainings),
         claims=theorem.claims(cells),
         claims_title=theorem.TITLE,
@@ -81,33 +79,9 @@ def render(results: Results, folder: Path) -> str:
     )
 
 
-def sections(
-    cells: list[MeasuredCell],
-    parts: Roles,
-    files: dict[str, ranks.RankFile],
-    trainings: dict[str, training.Training],
-    variants: dict[str, int],
-    level: str,
-    named: bool = False,
-) -> list[Section]:
-    """All figures that have data, in reading order; the same names have the same colours in those about attackers."""
-    ids = Ids()
-    if named:
-        return [section for section in identification.sections(ids, cells, files, parts) if section]
-    looks = figures.attacker_colours(cells, parts)
-    found = [
-        figures.curves(ids, cells, looks),
-        defences.by_epsilon(ids, cells, parts),
-        defences.quality(ids, cells, parts),
-        *defences.robust(ids, cells, parts),
-        figures.roc(ids, cells, looks, files),
-        figures.accuracy(ids, cells, variants),
-        training.curves(ids, cells, trainings),
-    ]
-    return [section._replace(text=section.text.replace("{level}", level)) for section in found if section]
-
-
-def facts(results: Results, cells: list[MeasuredCell], files: dict[str, ranks.RankFile]) -> list[Fact]:
+def facts(
+    results: Results, cells: list[MeasuredCell], files: dict[str, ranks.RankFile], report: TaskReport
+) -> list[Fact]:
     """What was run, in a few lines."""
     run = results.run
     places = [cell.place for cell in cells] or [failed.place for failed in results.failed]
@@ -115,13 +89,10 @@ def facts(results: Results, cells: list[MeasuredCell], files: dict[str, ranks.Ra
     if later_models := later.later_models(cells, run):
         out.append(Fact("later model", "; ".join(later_models)))
     if files:
-        photos, people, population = (
-            _span([getattr(file, name) for file in files.values()]) for name in ("photos", "people", "population")
-        )
-        if identification.is_one(run):
-            out.insert(0, Fact("identified", f"{photos} probes of {people} people, {population} people in the gallery"))
-        else:
-            out.insert(0, Fact("linked", f"{photos} photos of {people} people, {population} candidate genomes"))
+        counts = {
+            name: _span([getattr(file, name) for file in files.values()]) for name in ("photos", "people", "population")
+        }
+        out.insert(0, Fact(report.done, report.counted.format(**counts)))
     seeds = sorted({place["seed"] for place in places if place["seed"] is not None})
     out.append(Fact("seeds" if len(seeds) > 1 else "seed", _listed([str(seed) for seed in seeds])))
     machine = " on ".join(cleaned(run[key]) for key in ("device", "machine") if run.get(key))

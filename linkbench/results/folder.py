@@ -21,7 +21,6 @@ from linkbench.execution.run import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
-from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.spec import nested_specs
 from linkbench.results.conclusions import asked_of, conclude, to_json
 from linkbench.results.flags import Change, Facts, flag
@@ -97,7 +96,10 @@ def describe(
             old = old_steps.get(before.get(_place(cell_record, stage), ""))
             if id_ in steps and old is not None and "changed" not in steps[id_]:
                 steps[id_]["changed"] = changes(old["key"], steps[id_]["key"])
-    sees = {spec.label: sorted(spec.plugin().sees) for spec in (*scenario.attackers, *scenario.identifiers)}
+    sees = {
+        spec.label: sorted(spec.plugin().sees)
+        for spec in (*scenario.specs["attackers"], *scenario.specs["identifiers"])
+    }
     run = {
         "format": FORMAT,
         "scenario": scenario.resolved(),
@@ -108,7 +110,7 @@ def describe(
         "schema": _schema(scenario),
         "plugins": plugins(scenario),
         "sees": sees,
-        "eight_bit": {spec.label: bool(spec.plugin().eight_bit) for spec in scenario.channels},
+        "eight_bit": {spec.label: bool(spec.plugin().eight_bit) for spec in scenario.specs["channels"]},
         "training": {
             cell.steps["curves"]: outcome.cells[cell.id]["curves"].meta
             for cell in plan.cells
@@ -133,7 +135,7 @@ def _seconds_per_photo(cell: Cell, outcome: RunOutcome, stage: str, measured: st
 
 def plugins(scenario: Scenario) -> list[dict[str, str]]:
     """Every plugin of the scenario, also inside another: where it comes from, its version, its code's digest."""
-    waiting = [spec for section in SECTIONS for spec in getattr(scenario, section)]
+    waiting = [spec for specs in scenario.specs.values() for spec in specs]
     waiting += [spec for model in scenario.models for spec in (model.architecture, model.recipe)]
     found: dict[tuple[str, str], dict[str, str]] = {}
     while waiting:
@@ -147,7 +149,7 @@ def plugins(scenario: Scenario) -> list[dict[str, str]]:
 
 def _schema(scenario: Scenario) -> list[list[object]]:
     """The phenotypes that all genomes of the scenario share; empty where they differ."""
-    schemas = [spec.plugin().phenotypes() for spec in scenario.genomes]
+    schemas = [spec.plugin().phenotypes() for spec in scenario.specs["genomes"]]
     return schemas[0].to_json() if schemas and all(schema == schemas[0] for schema in schemas) else []
 
 

@@ -9,7 +9,8 @@ from linkbench.errors import PluginError
 from linkbench.registry.catalogue import parameter_schemas
 from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.registry import registry
-from linkbench.scenario.file import FILES, ModelEntry
+from linkbench.scenario.file import ModelEntry
+from linkbench.scenario.tasks import DEFAULT, forms
 
 
 def json_schema() -> dict[str, Any]:
@@ -21,15 +22,16 @@ def json_schema() -> dict[str, Any]:
     definitions["model"] = ModelEntry.model_json_schema(by_alias=True)
     for part in ("architecture", "recipe"):
         definitions["model"]["properties"][part] = {"$ref": f"#/$defs/use-{part}"}
-    linkage, identification = (_file(FILES[task], definitions) for task in ("linkage", "identification"))
-    chosen = {"properties": {"task": {"const": "identification"}}, "required": ["task"]}
+    files = {task: _file(form, definitions) for task, form in forms().items()}
+    choice = files.pop(DEFAULT)
+    for task, file in files.items():
+        chosen = {"properties": {"task": {"const": task}}, "required": ["task"]}
+        choice = {"if": chosen, "then": file, "else": choice}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "linkbench scenario",
         "type": "object",
-        "if": chosen,
-        "then": identification,
-        "else": linkage,
+        **choice,
         "$defs": definitions,
     }
 

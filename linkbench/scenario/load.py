@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from linkbench.errors import Location, Problem, ScenarioError
+from linkbench.metrics.settings import Strict
 from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
-from linkbench.scenario.checks import check_identification, check_together
-from linkbench.scenario.file import (
-    FILES,
-    File,
-    GallerySettings,
-    IdentificationFile,
-    Model,
-    ModelEntry,
-    Scenario,
-    TaskFile,
-)
+from linkbench.scenario.file import Model, ModelEntry, Scenario, TaskFile
 from linkbench.scenario.overrides import override
+from linkbench.scenario.tasks import TASKS, forms, task_of
 from linkbench.scenario.yaml import Document, location_name, read_yaml
 
 
@@ -40,48 +33,52 @@ def parse_scenario(written: Document, overrides: tuple[str, ...] = ()) -> Scenar
         raise ScenarioError(
             document.file, [Problem("", "a scenario is a mapping that starts with 'linkbench: 1'", 1, 1)]
         )
-    wrong: list[Wrong] = []
-    file = None
-    form = FILES["identification"] if document.data.get("task") == "identification" else FILES["linkage"]
+    task = TASKS[task_of(document.data)]
+    file, wrong = _read_form(task.load("form"), document.data)
+    specs, problems = _sections(task.load("form"), document.data)
+    models, more = _models(document.data.get("models") or [])
+    wrong += [*problems, *more, *task.load("check")(specs, models)]
+    if wrong or file is None:
+        raise ScenarioError(document.file, _problems(document, wrong))
+    return Scenario(
+        name=file.name,
+        task=file.task,
+        seeds=file.seed if isinstance(file.seed, list) else [file.seed],
+        models=models,
+        specs=specs,
+        settings={name: value.model_dump() for name, value in file if isinstance(value, Strict) and name != "measure"},
+        measure=file.measure,
+    )
+
+
+def _read_form(form: type[TaskFile], data: dict[str, Any]) -> tuple[TaskFile | None, list[Wrong]]:
+    """The file, or what is wrong with it; the plugins in its sections are not looked at."""
     try:
-        file = form.model_validate(document.data)
+        return form.model_validate(data), []
     except ValidationError as error:
+        wrong = []
         for problem in error.errors():
             location = tuple(part for part in problem["loc"] if not str(part).startswith("<"))
             wrong.append(Wrong(location, _of_other_task(form, location) or explain(problem, _known(form, location))))
+        return None, wrong
+
+
+def _sections(form: type[TaskFile], data: dict[str, Any]) -> tuple[dict[str, list[Spec]], list[Wrong]]:
+    """The plugins of every section, by default those of the form; a section that is missing is the form's to report."""
     specs: dict[str, list[Spec]] = {section: [] for section in SECTIONS}
+    wrong: list[Wrong] = []
     for section in (section for section in SECTIONS if section in form.model_fields):
-        default = form.model_fields[section].get_default()
-        if section in document.data or not form.model_fields[section].is_required():
-            specs[section], problems = _section(SECTIONS[section], document.data.get(section, default), (section,))
+        field = form.model_fields[section]
+        if section in data or not field.is_required():
+            specs[section], problems = _section(SECTIONS[section], data.get(section, field.get_default()), (section,))
             wrong += problems
     specs["poisons"] = [_with_epsilon(spec) for spec in specs["poisons"]]
-    models, problems = _models(document.data.get("models") or [])
-    wrong += problems
-    if form is IdentificationFile:
-        wrong += check_identification(specs, models)
-    else:
-        wrong += check_together(specs, [model.name for model in models], [model.recipe for model in models])
-    if wrong or file is None:
-        raise ScenarioError(document.file, _problems(document, wrong))
-    assert isinstance(file, File | IdentificationFile)
-    seeds = file.seed if isinstance(file.seed, list) else [file.seed]
-    gallery = file.gallery if isinstance(file, IdentificationFile) else GallerySettings()
-    return Scenario(
-        file.name,
-        seeds,
-        models=models,
-        split=file.split,
-        measure=file.measure,
-        task=file.task,
-        gallery=gallery,
-        **specs,
-    )
+    return specs, wrong
 
 
 def _of_other_task(form: type[TaskFile], location: Location) -> str:
     """What to say of a section that only scenarios of another task have; else nothing."""
-    for task, other in FILES.items():
+    for task, other in forms().items():
         if len(location) == 1 and location[0] in set(other.model_fields) - set(form.model_fields):
             return f"this section belongs to the task {task!r}; leave it out, or say 'task: {task}'"
     return ""
@@ -150,25 +147,26 @@ def _models(entries: Any) -> tuple[list[Model], list[Wrong]]:
             names = list(ModelEntry.model_fields)
             wrong += [Wrong((*location, *problem["loc"]), explain(problem, names)) for problem in error.errors()]
             continue
+        wrong += _wrong_names(parsed, [model.name for model in models], location)
         architectures, some = parse_spec("architecture", parsed.architecture, (*location, "architecture"))
         recipes, more = parse_spec("recipe", parsed.recipe, (*location, "recipe"))
         wrong += some + more
-        earlier = [model.name for model in models]
-        if parsed.name in earlier:
-            wrong.append(Wrong((*location, "name"), f"{parsed.name!r} stands there twice; names of models are unique"))
-        if parsed.start is not None and parsed.start not in earlier:
-            wrong.append(
-                Wrong(
-                    (*location, "start"),
-                    f"{parsed.start!r} is no model above this one; there are: {', '.join(earlier) or 'none'}",
-                )
-            )
-        for architecture in architectures:
-            for recipe in recipes:
-                varied = ", ".join(filter(None, (_variation(architecture), _variation(recipe))))
-                title = f"{parsed.name}({varied})" if varied else parsed.name
-                models.append(Model(title, architecture, recipe, parsed.start))
+        for architecture, recipe in itertools.product(architectures, recipes):
+            varied = ", ".join(filter(None, (_variation(architecture), _variation(recipe))))
+            title = f"{parsed.name}({varied})" if varied else parsed.name
+            models.append(Model(title, architecture, recipe, parsed.start))
     return models, wrong
+
+
+def _wrong_names(entry: ModelEntry, earlier: list[str], location: Location) -> list[Wrong]:
+    """A name that stands there twice, a start that is not above."""
+    wrong = []
+    if entry.name in earlier:
+        wrong.append(Wrong((*location, "name"), f"{entry.name!r} stands there twice; names of models are unique"))
+    if entry.start is not None and entry.start not in earlier:
+        what = f"{entry.start!r} is no model above this one; there are: {', '.join(earlier) or 'none'}"
+        wrong.append(Wrong((*location, "start"), what))
+    return wrong
 
 
 def _variation(spec: Spec) -> str:

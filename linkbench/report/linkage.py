@@ -1,0 +1,67 @@
+"""The report of a linkage: what attackers find, what defences take from them, and at what price.
+
+A new figure is a function here, or in a module beside this one, and its name in `FIGURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from linkbench.report import defences, figures, summary, training
+from linkbench.report.defences import Matrices
+from linkbench.report.figures import Section
+from linkbench.report.material import Material, TaskReport
+
+
+def _sentences(material: Material) -> list[str]:
+    return summary.sentences(material.results.conclusions(), material.cells, material.parts)
+
+
+def _matrices(material: Material) -> Matrices | None:
+    return defences.matrices(material.cells, material.parts, material.level)
+
+
+def _looks(material: Material) -> dict[str, str]:
+    """The same attackers have the same colours in all figures."""
+    return figures.attacker_colours(material.cells, material.parts)
+
+
+def _curves(material: Material) -> Iterable[Section | None]:
+    yield figures.curves(material.ids, material.cells, _looks(material))
+
+
+def _by_epsilon(material: Material) -> Iterable[Section | None]:
+    yield defences.by_epsilon(material.ids, material.cells, material.parts)
+
+
+def _quality(material: Material) -> Iterable[Section | None]:
+    yield defences.quality(material.ids, material.cells, material.parts)
+
+
+def _robust(material: Material) -> Iterable[Section | None]:
+    yield from defences.robust(material.ids, material.cells, material.parts)
+
+
+def _roc(material: Material) -> Iterable[Section | None]:
+    yield figures.roc(material.ids, material.cells, _looks(material), material.files)
+
+
+def _accuracy(material: Material) -> Iterable[Section | None]:
+    yield figures.accuracy(material.ids, material.cells, material.variants)
+
+
+def _training(material: Material) -> Iterable[Section | None]:
+    yield training.curves(material.ids, material.cells, material.trainings)
+
+
+FIGURES = (_curves, _by_epsilon, _quality, _robust, _roc, _accuracy, _training)
+"""In reading order."""
+
+REPORT = TaskReport(
+    done="linked",
+    counted="{photos} photos of {people} people, {population} candidate genomes",
+    method="",
+    sentences=_sentences,
+    matrices=_matrices,
+    figures=FIGURES,
+)
