@@ -29,9 +29,11 @@ def data_frame(rows: list[Row], backend: Backend | None = None) -> Any:
         import narwhals as nw
     except ImportError:
         raise MissingExtraError("A data frame", "narwhals", "frames") from None
-    kinds = {"k": nw.Int64(), "n": nw.Int64(), "seed": nw.Int64()} | dict.fromkeys(
-        ("epsilon", "value", "ci_low", "ci_high"), nw.Float64()
-    )
+    numbers = ("k", "n", "epsilon", "value", "ci_low", "ci_high")
+    kinds = {"seed": nw.Int64(), **dict.fromkeys(numbers, nw.Float64())}
     schema = {name: kinds.get(name, nw.String()) for name in COLUMNS}
     columns: dict[str, Any] = {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
-    return nw.from_dict(columns, schema, backend=chosen).to_native()
+    frame = nw.from_dict(columns, schema, backend=chosen)
+    if chosen == "pandas":  # whose usual whole numbers know no null
+        return frame.to_native().astype({"k": "Int64", "n": "Int64"})
+    return frame.with_columns(nw.col("k", "n").cast(nw.Int64())).to_native()
