@@ -421,6 +421,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "vcf REF": (VCF.replace(b"rs12913832\tA\tG", b"rs12913832\tC\tG"), "REF is C at rs12913832"),
     "vcf strand": (VCF.replace(b"rs12913832\tA\tG", b"rs12913832\tT\tC"), "reverse strand"),
     "vcf POS": (VCF.replace(b"28365618\trs12913832", b"x\trs12913832"), "POS must be a whole number"),
+    "vcf name": (VCF.replace(b"FORMAT\tme", b"FORMAT\t\x1b[31mme"), "control characters"),
     "vcf two of one name": (VCF.replace(b"FORMAT\tme", b"FORMAT\tme\tme"), "same name"),
 }  # fmt: skip
 

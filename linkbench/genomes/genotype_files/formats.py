@@ -156,6 +156,8 @@ def _vcf(path: Path, at: int, line: bytes, comments: list[str]) -> Head:
     samples = tuple(cells[9:])
     if len(samples) > MOST_SAMPLES:
         raise fault(path, f"this VCF file has more than {MOST_SAMPLES:,} samples. Split it (bcftools view -s)", at)
+    if not all(name and name.isprintable() for name in samples):
+        raise fault(path, "a sample of this VCF file has no name, or one with control characters. Rename it", at)
     if len(set(samples)) != len(samples):
         raise fault(path, "two samples of this VCF file have the same name. Rename one", at)
     lengths = {match.group(1) for text in comments if (match := _CONTIG.match(text))}

@@ -75,7 +75,7 @@ def read_record(
             )
         calls.append(call)
     passed = cells[6] in (b"PASS", b".", b"")
-    note = "" if passed else f"filter {cells[6][:40].decode('ascii', 'replace')}"
+    note = "" if passed else f"filter {shown(cells[6])[1:-1]}"
     return Record(number, start, end, ids, alleles, tuple(calls), note)
 
 

@@ -76,6 +76,8 @@ class GenotypeFiles(GenomeSource):
         for file in self._files():
             for person in read_all(file, self.assembly, self.absent):
                 name = person.sample if person.of_several else _ENDING.sub("", file.name)
+                if not name.isprintable():
+                    raise fault(file, f"{name!r} cannot be an id. Rename the file, with plain letters")
                 if name in people:
                     what = (
                         f"{name!r} is also the name of somebody in {people[name].path}. Ids must be unique: rename one"
