@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from browser import browser
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser
 
 from linkbench import cli
 from linkbench.execution.run import Run
@@ -40,6 +42,13 @@ LENIENT: dict[str, Any] = {
 settings.register_profile("explore", **LENIENT)
 settings.register_profile("same", derandomize=True, **LENIENT)
 settings.load_profile("same")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real browser; see browser.find for machines that have none."""
+    with browser() as opened:
+        yield opened
 
 
 class Finished(NamedTuple):

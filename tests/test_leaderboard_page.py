@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import browser
 import pytest
-from browser import Page
+from browser import Visit, visit
+from playwright.sync_api import Browser
 
 from linkbench.leaderboard.build import build
 
@@ -124,25 +124,22 @@ def test_names_do_not_become_markdown(site: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    if browser.find() is None:
-        pytest.skip("no Chromium on this machine; install 'chromium' to test the page in a browser")
-    with browser.browser(tmp_path_factory.mktemp("profile")) as opened:
-        opened.open(site / "index.html")
-        yield opened
+def page(site: Path, chromium: Browser) -> Iterator[Visit]:
+    with visit(chromium, site / "index.html") as seen:
+        yield seen
 
 
 SHOWN = "[...document.querySelectorAll('.channel.of-1 table.board tbody tr')].filter(r => !r.hidden)"
 
 
-def column(page: Page, number: int) -> list[str]:
+def column(page: Visit, number: int) -> list[str]:
     """The shown text of one column of the first ranking."""
     shown: list[str] = page.js(f"{SHOWN}.map(r => r.cells[{number}].firstChild?.textContent ?? '')")
     return shown
 
 
 @pytest.mark.browser
-def test_the_page_lives_in_a_browser(page: Page, site: Path) -> None:
+def test_the_page_lives_in_a_browser(page: Visit, site: Path) -> None:
     """One visit: sorted, filtered, by keyboard, no error, no request, no foreign script."""
     first = column(page, 1)
     assert len(first) == 4
@@ -150,9 +147,9 @@ def test_the_page_lives_in_a_browser(page: Page, site: Path) -> None:
 
     heading = "document.querySelector('.channel.of-1 th[data-sort=\"label\"] button')"
     page.js(f"{heading}.focus()")
-    page.key("Enter", 13)
+    page.page.keyboard.press("Enter")
     assert column(page, 1) == sorted(first, key=str.lower)
-    page.key("Enter", 13)
+    page.page.keyboard.press("Enter")
     assert column(page, 1) == sorted(first, key=str.lower)[::-1]
     assert page.js(f"{heading}.parentNode.getAttribute('aria-sort')") == "descending"
     page.js("document.querySelector('.channel.of-1 th[data-sort=\"ssim\"] button').click()")
@@ -183,27 +180,23 @@ def test_the_page_lives_in_a_browser(page: Page, site: Path) -> None:
     assert column(page, 1) == first
 
     page.js("document.querySelector('.pick-1').focus()")
-    page.key("ArrowRight", 39)
+    page.page.keyboard.press("ArrowRight")
     showing = "[...document.querySelectorAll('.channel')].map(c => getComputedStyle(c).display)"
     assert page.js(showing) == ["none", "block"]
 
     assert page.js("typeof evil") == "undefined"
     assert page.js("document.images.length === [...document.images].filter(i => i.src.startsWith('data:')).length")
     assert page.js("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert page.seen("Runtime.exceptionThrown") == []
-    assert page.seen("Runtime.consoleAPICalled") == []
-    assert page.seen("Log.entryAdded") == []
-    wanted = [event["request"]["url"] for event in page.seen("Network.requestWillBeSent")]
-    assert {url.partition(":")[0] for url in wanted} <= {"file", "data"}
-    assert [url for url in wanted if url.startswith("file")] == [(site / "index.html").resolve().as_uri()]
+    assert page.errors == []
+    assert page.said == []
+    assert {url.partition(":")[0] for url in page.requests} <= {"file", "data"}
+    assert [url for url in page.requests if url.startswith("file")] == [(site / "index.html").resolve().as_uri()]
 
 
 @pytest.mark.browser
-def test_the_page_is_whole_without_a_script_narrow_and_dark(page: Page, site: Path) -> None:
-    page.open(site / "index.html", script=False, width=390, dark=True)
-    whole = page.call("DOM.getDocument", depth=0)["root"]["nodeId"]
-    text = page.call("DOM.getOuterHTML", nodeId=whole)["outerHTML"]
-    assert "noise(noise=sign)" in text
-    size = page.call("Page.getLayoutMetrics")
-    assert size["cssContentSize"]["width"] <= 390
-    assert page.seen("Log.entryAdded") == []
+def test_the_page_is_whole_without_a_script_narrow_and_dark(chromium: Browser, site: Path) -> None:
+    with visit(chromium, site / "index.html", script=False, width=390, dark=True) as seen:
+        assert "noise(noise=sign)" in seen.page.content()
+        assert seen.js("document.documentElement.scrollWidth") <= 390
+        assert seen.js("matchMedia('(prefers-color-scheme: dark)').matches")
+        assert seen.said == []
