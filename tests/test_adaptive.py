@@ -33,6 +33,7 @@ def quick(name: str) -> dict[str, Any]:
     return {"use": name, **{key: value for key, value in QUICK.items() if key in fields}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", built_in())
 def test_every_tool_can_be_met(name: str) -> None:
     people, genomes = cohort(32)
@@ -41,6 +42,7 @@ def test_every_tool_can_be_met(name: str) -> None:
     assert [row["phase"] for row in out.meta["report"]["history"]][-1] == "adaptive"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unlearnable", "fawkes", "targeted-poison", "lowkey"])
 @pytest.mark.parametrize("front", ["jpeg", "orthogonal-projection"])
 def test_tools_that_see_the_predictor_see_its_filter(name: str, front: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +80,7 @@ def test_what_it_learns_it_learns_once_from_his_people(monkeypatch: pytest.Monke
     assert studied[0].seed == derive(room.seed, "adaptive", "learn"), "his own random numbers"
 
 
+@pytest.mark.slow
 def test_a_shortcut_of_his_own_is_no_cure_but_clean_copies_keep_reading() -> None:
     """Photos that all carry the pattern of their class teach the pattern; clean photos beside them teach the face."""
     people, genomes = cohort(96, contrast=0.2)

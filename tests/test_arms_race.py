@@ -28,6 +28,7 @@ measure: {top_k: [1], sizes: [10], resamples: 100}
 """
 
 
+@pytest.mark.slow
 def test_poisons_meet_recipes_and_later_models(home: Path, run_cli: Callable[..., Any]) -> None:
     (home / "tiny.yaml").write_text(SCENARIO)
     assert run_cli("run", home / "tiny.yaml", "--out", "out").status == 0

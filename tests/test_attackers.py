@@ -148,6 +148,7 @@ class TestEveryAttacker:
             assert examples.labels.tolist() == (self.people.labels[others].tolist() if learns else [])
             assert len(examples.training) == len(examples.labels)
 
+    @pytest.mark.slow
     def test_grouping_changes_no_score(self) -> None:
         twice = np.tile(np.arange(41), 3)
         genomes = Genomes(self.genomes.schema, strings([f"g{row}" for row in range(123)]), self.genomes.log_p[twice])
@@ -250,6 +251,7 @@ tables = st.integers(2, 7).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(scores=tables)
 def test_prices_are_dual_to_the_matching(scores: Any) -> None:
     rows, columns = linear_sum_assignment(scores, maximize=True)
@@ -294,6 +296,7 @@ def alike(count: int) -> tuple[Genomes, Cohort]:
     return genomes, replace(people, truth=order, identity=order)
 
 
+@pytest.mark.slow
 def test_ties_of_a_match_are_broken_by_chance_and_not_by_file_order() -> None:
     genomes, people = alike(60)
     _, drawn = match(genomes, people)
@@ -312,6 +315,7 @@ def test_ties_of_a_match_are_broken_by_chance_and_not_by_file_order() -> None:
     assert (ranked.array("better") == 0).mean() < 0.2  # 1/60 is expected, file order would give 1
 
 
+@pytest.mark.slow
 def test_a_match_does_not_depend_on_the_order_of_photos_and_genomes() -> None:
     genomes = some_genomes(80)
     people = some_people(80, genomes)

@@ -25,6 +25,7 @@ def remembered() -> Path:
     return Path(os.environ["LINKBENCH_STORE"]) / "plugins.json"
 
 
+@pytest.mark.slow
 def test_a_second_listing_says_the_same_and_imports_no_plugin(spawn: Callable[..., Finished], fake_plugin: Any) -> None:
     site = fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": "import os; os.write(2, b'imported!')\n" + GOOD})
     first = spawn("plugins", "--json", path=site)
@@ -39,6 +40,7 @@ def test_a_second_listing_says_the_same_and_imports_no_plugin(spawn: Callable[..
     assert "weight" in schema.out
 
 
+@pytest.mark.slow
 def test_an_edit_a_repair_and_a_new_package_are_noticed(spawn: Callable[..., Finished], fake_plugin: Any) -> None:
     plugin = "from pkg.parameters import DEFAULT\n" + GOOD.replace("0.5", "DEFAULT")
     site = fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": plugin, "parameters.py": "DEFAULT = 0.5\n"})

@@ -68,6 +68,7 @@ def test_help_imports_nothing_heavy_and_no_plugin(home: Path, fake_plugin: Any) 
         assert not modules & (HEAVY | {"pkg"})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_looking_and_a_cached_run_import_no_torch(finished: tuple[Path, str]) -> None:
     run = ["run", str(PAPER), *SMALL, "--store", str(finished[0] / "store"), "--out", "again"]
@@ -184,6 +185,7 @@ BAD: dict[str, tuple[str, str | None, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "validate"])
 @pytest.mark.parametrize(("scenario", "table", "says"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_told_and_leaves_nothing(
@@ -420,6 +422,7 @@ def test_an_edited_table_of_the_user_is_read_again(run_cli: Cli) -> None:
     assert "files.genomes.g.csv: " in run_cli("why", cell_of("predicted")).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["edited", "cut", "lost", "a rank lost", "page lost"])
 def test_a_harmed_results_folder_is_written_again(run_cli: Cli, harm: str) -> None:
     Path("s.yaml").write_text(QUICK)

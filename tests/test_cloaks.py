@@ -81,6 +81,7 @@ CLOAKS: dict[str, Defender] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLOAKS)
 def test_contract(name: str) -> None:
     defender: Any = CLOAKS[name]

@@ -88,6 +88,7 @@ def test_all_pairs_and_their_families() -> None:
     assert adjusted[1, 2] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["0/1", "rank", "other shape"])
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.9])
 def test_equals_are_called_different_in_5_of_100_at_most(kind: str, rate: float) -> None:

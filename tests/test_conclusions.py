@@ -146,6 +146,7 @@ def test_where_nobody_links_nothing_is_said_of_defences() -> None:
     assert summary.defences(found) == []
 
 
+@pytest.mark.slow
 def test_nobody_is_the_safest_of_21_identical_defences() -> None:
     """Of 100 boards at most 5, whatever the attackers, also where identical defences do protect."""
     random = np.random.default_rng(11)

@@ -43,6 +43,7 @@ SKIPPED = {
 """The checks that may be skipped, and for whom: a skip that nobody knows of is a hole."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), BUILT_IN)
 def test_built_ins_pass(kind: str, name: str) -> None:
     outcomes = examine(kind, name)
@@ -324,6 +325,7 @@ def test_a_fault_fails_its_check(cls: Any, check: str) -> None:
         case()
 
 
+@pytest.mark.slow
 def test_a_class_need_not_be_registered() -> None:
     cases = {str(case): case for case in conformance(Good)}
     with pytest.raises(unittest.SkipTest, match="no installed package registers it"):
@@ -368,6 +370,7 @@ class Mine(Attacker):
 """
 
 
+@pytest.mark.slow
 def test_the_command_says_how_many_checks_ran(run_cli: Callable[..., Finished], fake_plugin: Any) -> None:
     fake_plugin("pkg", {"__init__.py": REGISTER, "plugin.py": PLUGIN})
     done = run_cli("check", "mine")

@@ -180,6 +180,7 @@ def test_projection_takes_the_separability_of_a_planted_shortcut() -> None:
     assert separation(after.numpy(), truth[:, 0], left) < 2
 
 
+@pytest.mark.slow
 def test_a_network_behind_the_projection_learns_faces_again() -> None:
     room, _ = poisoned_room()
     plan: dict[str, Any] = {"epochs": 6, "learning_rate": 0.01, "patience": None, "augment": 0.0}
@@ -240,6 +241,7 @@ def test_parts_see_through_the_filter_too() -> None:
     assert torch.equal(front(shown), BitDepth(bits=1).see(shown, {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_filtered_predictor_comes_back_from_its_file(name: str, tmp_path: Any) -> None:
     people, genomes = cohort(48)

@@ -68,6 +68,7 @@ def run(defender: Defender, batch: int = COUNT) -> Tensor:
     return torch.cat([defender.perturb(PHOTOS[part], KNOWN.rows(part)) for part in parts])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_contract(name: str) -> None:
     defender = EVERY[name]
@@ -91,6 +92,7 @@ def test_contract(name: str) -> None:
         assert torch.equal(still, PHOTOS), "a budget of nothing must change nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_same_seed_same_bytes_whatever_the_batch(name: str) -> None:
     whole, again, one_by_one = run(EVERY[name]), run(EVERY[name]), run(EVERY[name], batch=1)

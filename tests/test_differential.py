@@ -51,6 +51,7 @@ def test_torchattacks(ours: tuple[Logits, Tensor, Tensor]) -> None:
     assert (theirs - out).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_art(ours: tuple[Logits, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # it writes a settings file at import
     from art.attacks.evasion.projected_gradient_descent import projected_gradient_descent_pytorch as art_pgd

@@ -190,6 +190,7 @@ def archive(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_folder_archive_and_manifest_give_the_same_file(home: Path, run_cli: Callable[..., Finished]) -> None:
     state = random_state(2)
     files = package(state)

@@ -190,6 +190,7 @@ def save_photos() -> None:
             table.writerow([f"{number:03}.jpg", f"p{cohort.identity[number]}", *labels])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.name not in GENERATED], ids=lambda page: f"{page.parent.name}/{page.name}"
 )
@@ -227,6 +228,7 @@ def test_a_page_that_is_wrong_is_noticed(run_cli: Cli, language: str, text: str,
         Reader(run_cli).read(Block(language, text, marks, 1))
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_page_works(home: Path, run_cli: Cli, fake_plugin: Any) -> None:
     found = [(block.mark("file") or "", block) for block in blocks(ROOT / "docs/plugins.md")]
     files = {name.partition("/")[2]: block.text for name, block in found if name.startswith("my_defender/")}

@@ -50,6 +50,7 @@ def test_photos_are_bytes_of_the_size_asked_for(size: int) -> None:
     assert photos.float().std((1, 2, 3)).min() > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [37, 64])
 def test_a_photo_is_the_same_in_any_batch_and_order(size: int) -> None:
     phenotypes, ids, photos = people(64)

@@ -270,6 +270,7 @@ def test_simulated_people_do_not_depend_on_the_block() -> None:
     assert (source.genotypes(8, 0, 1000)[0] != whole).any()
 
 
+@pytest.mark.slow
 def test_numbered_ids() -> None:
     assert numbered("sim", 3).tolist() == [b"sim0000001", b"sim0000002", b"sim0000003"]
     many = numbered("p", 10_000_002)

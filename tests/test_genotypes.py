@@ -93,6 +93,7 @@ def test_known_positions(rsid: str, places: tuple[int, int, int]) -> None:
 # Forms, builds and packings against the web tool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", ge.BUILDS)
 @pytest.mark.parametrize("form", ge.FORMS)
 def test_dosages_are_the_web_tools(form: str, build: int, file: Write) -> None:
@@ -482,6 +483,7 @@ def test_the_head_may_be_wrong(file: Write) -> None:
     assert "names GRCh38" in found.notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["gzip", "zip"])
 @pytest.mark.parametrize("filling", [b"0", b"\n", b"#\n", b"rs1\t1\t1\tAA\n"])
 def test_bombs(filling: bytes, packing: str, file: Write) -> None:
@@ -622,6 +624,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ge.PACKINGS)
 @pytest.mark.parametrize("form", ge.FORMS)
 def test_damaged_files_are_read_or_refused(form: str, packing: str, file: Write) -> None:

@@ -196,6 +196,7 @@ def write(name: str, defenders: list[str], attackers: str) -> None:
     Path(name).write_text(text)
 
 
+@pytest.mark.slow
 def test_each_spoils_only_its_own_rows_and_is_told_by_name(run_cli: Callable[..., Finished], installed: Path) -> None:
     good = ["none", "{use: noise, epsilon: 0.02}", "kind"]
     bad = ["raises", "exits", "interrupts", "nan", "greedy", "meddles", "prints"]
@@ -230,6 +231,7 @@ def test_each_spoils_only_its_own_rows_and_is_told_by_name(run_cli: Callable[...
     assert "from below" not in after.out
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_given_up(
     run_cli: Callable[..., Finished], spawn: Callable[..., Finished], installed: Path
 ) -> None:

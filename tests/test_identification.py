@@ -297,6 +297,7 @@ measure: {top_k: [1, 2], sizes: [2, all], resamples: 100}
 )
 
 
+@pytest.mark.slow
 def test_a_scenario_from_the_command_line(home: Path, spawn: Callable[..., Finished]) -> None:
     (home / "tiny.yaml").write_text(TINY)
     done = spawn("run", "tiny.yaml", "--out", "out")

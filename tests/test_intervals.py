@@ -90,6 +90,7 @@ def test_intervals_hold_the_mean_and_stay_inside(values: list[float], photos: in
     np.testing.assert_allclose(1.0 - mirrored[::-1], straight, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["0/1", "rank", "several"])
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.99])
 @pytest.mark.parametrize("people", [40, 400])

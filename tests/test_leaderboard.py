@@ -59,6 +59,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], None], *, sealed: bool
     path.write_text(json.dumps(record))
 
 
+@pytest.mark.slow
 def test_an_entry_says_what_was_run(board: Path) -> None:
     entry = entries.read(board)
     assert len(entry.cells) == 4 * 2 * 2  # the random attacker looks at no photo
@@ -77,6 +78,7 @@ def test_verify_recomputes_every_number(board: Path, run_cli: Callable[..., Fini
     assert "48 numbers of 16 cells" in done.out  # success and area of 16 cells, likeness and change of 8 steps
 
 
+@pytest.mark.slow
 def test_what_poisons_changed_stands_in_their_rows(
     poisoned: Path, home: Path, run_cli: Callable[..., Finished]
 ) -> None:
@@ -233,6 +235,7 @@ def test_a_table_that_its_ranks_do_not_give_is_refused(
     assert not (home / "leaderboard").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_rerun_gives_the_same_and_is_recorded(board: Path, run_cli: Callable[..., Finished]) -> None:
     done = run_cli("leaderboard", "verify", board, "--rerun")
@@ -259,6 +262,7 @@ def test_a_rerun_that_differs_says_where(board: Path, small_board: Path, run_cli
     assert not entries.rerun_path(board).exists()
 
 
+@pytest.mark.slow
 def test_the_same_entries_build_the_same_files(board: Path, home: Path, spawn: Callable[..., Finished]) -> None:
     assert spawn("leaderboard", "build", "--out", "one").status == 0
     assert spawn("leaderboard", "build", "--out", "two").status == 0
@@ -268,6 +272,7 @@ def test_the_same_entries_build_the_same_files(board: Path, home: Path, spawn: C
         assert (home / "one" / name).read_bytes() == (home / "two" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_looking_after_a_leaderboard_imports_no_torch(board: Path, spawn: Callable[..., Finished]) -> None:
     for arguments in (("verify", board), ("build",), ("add", "nowhere")):
         done = spawn("leaderboard", *arguments, python=("-X", "importtime"))

@@ -66,6 +66,7 @@ def test_the_front_holds_what_nothing_beats(found: list[tuple[int, int]]) -> Non
 WHOLE = arrays(np.int64, st.tuples(st.integers(0, 5), st.integers(0, 5)), elements=st.integers(0, (1 << 32) - 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.dictionaries(st.text(max_size=8), WHOLE, max_size=4))
 def test_arrays_come_back(found: dict[str, np.ndarray]) -> None:

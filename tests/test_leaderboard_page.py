@@ -138,6 +138,7 @@ def column(page: Visit, number: int) -> list[str]:
     return shown
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_lives_in_a_browser(page: Visit, site: Path) -> None:
     """One visit: sorted, filtered, by keyboard, no error, no request, no foreign script."""
@@ -193,6 +194,7 @@ def test_the_page_lives_in_a_browser(page: Visit, site: Path) -> None:
     assert [url for url in page.requests if url.startswith("file")] == [(site / "index.html").resolve().as_uri()]
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_is_whole_without_a_script_narrow_and_dark(chromium: Browser, site: Path) -> None:
     with visit(chromium, site / "index.html", script=False, width=390, dark=True) as seen:

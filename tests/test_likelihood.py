@@ -32,6 +32,7 @@ def problem(seed: int, rows: int, width: int, classes: int) -> tuple[Array, Arra
     return random.normal(size=(rows, width)), targets
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.integers(8, 40), st.integers(1, 5), st.integers(2, 4), st.floats(0.05, 100))
 def test_regressions_are_those_of_a_general_optimiser(
@@ -190,6 +191,7 @@ def test_it_learns_from_as_many_people_as_it_has(kind: type[Learner]) -> None:
         kind(people=41).learn(training, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LEARNERS)
 @pytest.mark.parametrize("published", [True, False])
 def test_nobodys_label_bears_on_his_own_score(kind: type[Learner], published: bool) -> None:

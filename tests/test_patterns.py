@@ -71,6 +71,7 @@ EVERY: dict[str, Callable[..., Defender]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("phenotype", [None, "sex", "hair"])
 def test_contract(name: str, phenotype: str | None) -> None:
@@ -221,6 +222,7 @@ def test_coarse_takes_the_mean_of_each_patch() -> None:
     assert lsp.coarse(PHOTOS[:, :, :5, :5]).shape == (COUNT, 3 * lsp.GRID**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["rademacher", "lsp"])
 @pytest.mark.parametrize("phenotype", ["hair", None])
 def test_linearly_separable_by_least_squares(pattern: str, phenotype: str | None) -> None:

@@ -32,6 +32,7 @@ def write(home: Path, poisons: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_a_poison_changed_is_measured(home: Path, run_cli: Callable[..., Any]) -> None:
     weak = "{use: shortcut, name: weak, epsilon: 0.001}"
     done = run_cli("run", write(home, f"none, {TWO}, {weak}, {{use: convolution, rate: 0.5}}"), "--out", "out")
@@ -64,6 +65,7 @@ def test_what_a_poison_changed_is_measured(home: Path, run_cli: Callable[..., An
     assert cells["convolution"] > 0
 
 
+@pytest.mark.slow
 def test_people_may_be_listed(home: Path, run_cli: Callable[..., Any]) -> None:
     (home / "people.csv").write_text("name,identity\n" + "".join(f"p,{person}\n" for person in range(24)))
     path = write(home, "{use: shortcut, identities: people.csv}")

@@ -103,6 +103,7 @@ def test_photos_are_changed_within_the_budget(tmp_path: Path) -> None:
     assert not out.array("projected").any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7])
 def test_the_batch_does_not_matter(batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     defender = JointPGD(epsilon=0.02, steps=3, random_start=True, objective="rank")

@@ -89,6 +89,7 @@ def accuracy(net: nn.Module, room: TrainingData, defender: Defender | None = Non
     return float(torch.stack(hits).mean())
 
 
+@pytest.mark.slow
 def test_adversarial_training_makes_robust() -> None:
     room = data(96, 48, contrast=0.25)
     plain = network()
@@ -144,12 +145,14 @@ def test_each_phenotype_is_attacked_by_itself() -> None:
         Adversarial(each_phenotype=True).train(network(), room)
 
 
+@pytest.mark.slow
 def test_an_untrained_network_is_trained_first() -> None:
     recipe = Adversarial(defender={"use": "push"}, passes=1, copies=1)
     report = recipe.train(network(), data(32, 8))
     assert [row["phase"] for row in report.history][-2:] == ["train", "adversarial"]
 
 
+@pytest.mark.slow
 def test_adaptive_training_reads_protected_photos() -> None:
     room = data(96, 48)
     plain, adapted = network(), network()

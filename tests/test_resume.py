@@ -73,6 +73,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return outputs(folder / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, reference: dict[str, Any], seed: int) -> None:
     """Killed between any two things done to files, at random, and at random times; restarted each time."""
@@ -86,6 +87,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, reference: dict[
     assert outputs(tmp_path / "out") == reference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_killed_while_it_writes_results_leaves_whole_files(tmp_path: Path, seed: int) -> None:
     (tmp_path / "s.yaml").write_text(FEW)
@@ -103,6 +105,7 @@ def test_a_run_killed_while_it_writes_results_leaves_whole_files(tmp_path: Path,
     assert outputs(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_share_a_store(tmp_path: Path, reference: dict[str, Any]) -> None:
     (tmp_path / "s.yaml").write_text(MANY)
     command = [sys.executable, "-m", "linkbench", "run", "s.yaml", "--store", "store"]
@@ -128,6 +131,7 @@ def stored(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("objects/*/*")}
 
 
+@pytest.mark.slow
 def test_every_damaged_object_is_noticed_and_repaired(run_cli: Cli, tmp_path: Path) -> None:
     Path("s.yaml").write_text(FEW)
     assert run_cli("run", "s.yaml", *OTHER, "--store", "clean", "--out", "clean-out").status == 0

@@ -492,6 +492,7 @@ def check(text: str) -> list[str]:
     return [error.message[:200] for error in validator().iter_errors(data)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_json_schema_knows_the_shipped_scenarios(path: Path) -> None:
     assert check(path.read_text()) == []

@@ -38,6 +38,7 @@ def python(*arguments: str, path: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_package_is_complete(kind: str, home: Path, run_cli: Callable[..., Any]) -> None:
     done = run_cli("plugin", "new", "mosaic-veil", "--kind", kind, "--out", "made")
@@ -159,6 +160,7 @@ def test_the_template_in_the_repository_is_what_the_command_writes() -> None:
     )
 
 
+@pytest.mark.slow
 def test_listing_the_adapters_imports_no_library_behind_them() -> None:
     done = python("-c", LISTING)
     assert done.returncode == 0, done.stderr

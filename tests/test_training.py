@@ -44,6 +44,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_learns_what_can_be_seen(shared: bool) -> None:
     room = dataclasses.replace(data(96), seed=1)
@@ -102,6 +103,7 @@ def test_without_validation_labels_the_last_weights_stay() -> None:
     assert fit(network(), dataclasses.replace(room, validation=empty), QUICK._replace(epochs=1)).best["tint"] == 0
 
 
+@pytest.mark.slow
 def test_missing_labels_teach_nothing() -> None:
     """Wrong photos with unknown labels change nothing but batch statistics; a wrong label would."""
     losses = Losses(TOY, np.array([[0, 0], [1, -1], [0, 2], [-1, 1]]), 1.0, "cpu")
@@ -129,6 +131,7 @@ def test_weights_of_classes() -> None:
         assert float(weights[1][2]) == 0.0  # never seen
 
 
+@pytest.mark.slow
 def test_balancing_finds_the_rare() -> None:
     room = data(120, 60, rare=0.08, contrast=0.25, noise=0.1)
     found = {}

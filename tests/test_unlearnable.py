@@ -133,6 +133,7 @@ def noise() -> Any:
     return quick(phenotype="shade").learn(study_set())
 
 
+@pytest.mark.slow
 def test_a_network_trained_on_the_poison_fails_on_clean_photos(surrogate: Judge) -> None:
     """On stripes: a shade is so easy that a network learns it beside any shortcut."""
     defender, stripe = quick(phenotype="stripe"), 1
@@ -146,6 +147,7 @@ def test_a_network_trained_on_the_poison_fails_on_clean_photos(surrogate: Judge)
     assert float((poison - PHOTOS).abs().max()) <= 0.1 + 1e-6
 
 
+@pytest.mark.slow
 def test_class_noise_is_one_per_class_with_both_signs_and_repeatable(noise: Any) -> None:
     defender = quick(phenotype="shade")
     assert noise.by_class.shape == (2, 3, SIZE, SIZE)

@@ -30,12 +30,14 @@ ADAPTER = Adapter("art", ATTACKS, SMALL, SPECIAL)
 made, confidence = ADAPTER.made, ADAPTER.confidence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_contract(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     ADAPTER.keeps_the_contract(name)
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_conformance(name: str) -> None:
     starts = (
