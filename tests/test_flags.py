@@ -71,6 +71,7 @@ def test_zero_gradient() -> None:
     assert alone(facts(found=quality([0.0, 0.0], change_linf=0.0)), epsilon=0.0) == ""
     assert alone(facts("noise", found=still)) == "", "noise follows no gradient"
     assert alone(facts(found=still, target_rank=9)) == "", "safe photos are left alone on purpose"
+    assert alone(facts(found=still, tolerance=0.1)) == "", "so are those that pass for their decoys"
     assert alone(facts(found=quality(0.0), target_rank=9)) == "zero-gradient"
 
 

@@ -142,7 +142,8 @@ def flag(rows: list[Row], facts: Mapping[str, Facts], level: float = 0.95) -> li
 def _alone(row: Row, known: Facts) -> Iterable[str]:
     """Flags that follow from one cell alone."""
     if known.change is not None:
-        stops = known.change.spec.params.get("target_rank") is not None  # photos that are safe as they are do not move
+        # photos that are safe as they are, or pass for their decoys, do not move
+        stops = any(known.change.spec.params.get(name) is not None for name in ("target_rank", "tolerance"))
         if row.epsilon and "predictor" in known.needs and known.change.still() > (STILL if not stops else 1 - 1e-9):
             yield "zero-gradient"
         yield from _budget(known.change, row.epsilon, known.eight_bit)
