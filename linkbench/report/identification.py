@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkbench.report import chart, defences, figures, numbers
+from linkbench.report import chart, defences, figures, numbers, summary
 from linkbench.report.chart import Series
 from linkbench.report.defences import Matrices, Matrix
 from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panels_of
@@ -27,7 +27,7 @@ METHOD = (
 
 
 def _sentences(material: Material) -> list[str]:
-    """Who is recognised without a defence, and what the best defence leaves to the worst attack it met."""
+    """Who is recognised without a defence, how far each defence protects, and which are told apart."""
     cells, level = material.cells, material.level
     plain = [cell for cell in undefended(cells) if RATE in cell.metrics]
     if not plain:
@@ -54,7 +54,7 @@ def _sentences(material: Material) -> list[str]:
                 else "."
             )
         )
-    return out
+    return [*out, *summary.comparisons(material.results.conclusions())]
 
 
 def _matrices(material: Material) -> Matrices | None:

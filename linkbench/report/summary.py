@@ -33,6 +33,13 @@ def sentences(settings: list[Setting], cells: list[MeasuredCell], parts: Roles) 
     return out
 
 
+def comparisons(settings: list[Setting]) -> list[str]:
+    """What defences do, for each way of posting, where something else says what the attack is."""
+    chosen = headline(settings)
+    told = [(setting, defences(setting)) for setting in chosen]
+    return [f"{_where(setting, chosen)}{' '.join(said)}" for setting, said in told if said]
+
+
 def lines(settings: list[Setting], most: int = 3) -> list[str]:
     """The conclusion in a few lines, for the end of a terminal's output: the attack, and what defences do about it."""
     chosen = headline(settings)
@@ -40,10 +47,22 @@ def lines(settings: list[Setting], most: int = 3) -> list[str]:
         return [attack(chosen[0]), *defences(chosen[0])][:most]
     told = []
     for setting in chosen[:most]:
-        said = " ".join([attack(setting), *defences(setting)[:1]])
+        said = " ".join([_briefly(setting), *defences(setting)[:1]])
         told.append(f"{_where(setting, chosen)}{said}")
     more = len(chosen) - most
     return told if more <= 0 else [*told[:-1], f"{told[-1]} {more} more in report.html."]
+
+
+def _briefly(setting: Setting) -> str:
+    """The attack in one line."""
+    if setting.plain is None:
+        return attack(setting)
+    value = setting.findings[setting.plain].success
+    told = "" if setting.above else ", which cannot be told apart"
+    return (
+        f"{numbers.percent(value.value)} ({numbers.percent_range(value.low, value.high)}) linked without a defence, "
+        f"{numbers.percent(setting.guess)} by guessing{told}."
+    )
 
 
 def _where(setting: Setting, among: list[Setting]) -> str:
