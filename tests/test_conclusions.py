@@ -15,18 +15,9 @@ from linkbench.api.data import Array, Artefact
 from linkbench.errors import InputError
 from linkbench.report import summary, terminal
 from linkbench.results.cells import Roles
-from linkbench.results.conclusions import (
-    ANY,
-    Photos,
-    Protection,
-    Question,
-    Setting,
-    conclude,
-    from_json,
-    judge,
-    to_json,
-)
+from linkbench.results.conclusions import ANY, conclude, from_json, to_json
 from linkbench.results.results import Results
+from linkbench.results.verdicts import Photos, Protection, Question, Setting, judge
 
 PLACE = {"cohort": "faces", "genomes": "table", "model": "standard", "channel": "jpeg"}
 NOBODY = Roles(frozenset(), frozenset(), frozenset())

@@ -9,9 +9,9 @@ import pytest
 
 from linkbench.api.data import Artefact
 from linkbench.registry.spec import Spec
-from linkbench.results.conclusions import Photos
 from linkbench.results.flags import HALF_STEP, Change, Facts, flag
 from linkbench.results.table import Row
+from linkbench.results.verdicts import Photos
 
 SEX = {"sex": 0.5, "hair": 1 / 3}
 LOOKING = frozenset({"predictor"})

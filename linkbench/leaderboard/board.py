@@ -13,7 +13,7 @@ from linkbench.leaderboard.photos import CellPhotos
 from linkbench.leaderboard.protocol import Protocol, model_keys, use_key
 from linkbench.leaderboard.verify import check, stored_photos
 from linkbench.results.cells import cleaned
-from linkbench.results.conclusions import YARDSTICKS
+from linkbench.results.verdicts import YARDSTICKS
 from linkbench.store.store import digest_of
 
 Badge = Literal["claimed", "recomputed", "rerun"]

@@ -2,7 +2,7 @@
 
 The worst case of a defender is the largest mean success over the opponents that it met. Its interval comes from
 resampling people: in every resample all means are taken anew and the largest is found anew. Whether two defenders are
-told apart, and what may be said of them, are paired tests over the same people (linkbench.results.conclusions).
+told apart, and what may be said of them, are paired tests over the same people (linkbench.results.verdicts).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from linkbench.leaderboard.board import Opponent, Standing, Standings
 from linkbench.leaderboard.protocol import Metrics
 from linkbench.metrics.comparison import all_pairs, by_person
 from linkbench.metrics.intervals import SHARE, resampled_means
-from linkbench.results.conclusions import ANY, Photos, Protection, Question, Setting, judge, together
+from linkbench.results.conclusions import ANY, together
+from linkbench.results.verdicts import Photos, Protection, Question, Setting, judge
 
 NEAR = 1e-9
 """Numbers closer than this are equal."""

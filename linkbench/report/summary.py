@@ -1,10 +1,11 @@
-"""What a run shows, in words. Whatever compares comes from the paired tests of `linkbench.results.conclusions`."""
+"""What a run shows, in words. Whatever compares comes from the paired tests of `linkbench.results.verdicts`."""
 
 from __future__ import annotations
 
 from linkbench.report import numbers
 from linkbench.results.cells import MeasuredCell, Roles, cleaned, undefended
-from linkbench.results.conclusions import ANY, Finding, Setting
+from linkbench.results.conclusions import ANY
+from linkbench.results.verdicts import Finding, Setting
 
 MANY = 1_000_000
 """More people than this are not counted out."""

@@ -28,7 +28,7 @@ from linkbench.api.base import Defender
 from linkbench.api.data import Array, Artefact
 from linkbench.metrics.comparison import by_person, holm, p_values
 from linkbench.registry.spec import Spec
-from linkbench.results.conclusions import YARDSTICKS, Photos
+from linkbench.results.verdicts import YARDSTICKS, Photos
 
 if TYPE_CHECKING:
     from linkbench.results.table import Row

@@ -18,8 +18,9 @@ from linkbench.results.cells import (
     top_k,
     varying,
 )
-from linkbench.results.conclusions import Setting, from_json
+from linkbench.results.conclusions import from_json
 from linkbench.results.table import Row
+from linkbench.results.verdicts import Setting
 
 if TYPE_CHECKING:
     from linkbench.api.data import Array, Artefact
