@@ -35,7 +35,7 @@ from linkbench.api.gallery import Faces, Gallery
 from linkbench.api.schema import PAPER
 from linkbench.api.training_data import Photos
 from linkbench.errors import InputError
-from linkbench.plan.builder import COORDINATES
+from linkbench.plan.coordinates import COORDINATES
 from linkbench.plan.task import Task
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linkbench.plan.builder import Cell
+from linkbench.plan.coordinates import COORDINATES
 from linkbench.results.table import COLUMNS, Row, from_csv, to_csv
 
 NUMBER = st.floats(allow_nan=False)
@@ -40,3 +42,9 @@ def test_rows_come_back(rows: list[Row]) -> None:
 def test_another_table_is_refused(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         from_csv(text)
+
+
+def test_cells_and_rows_have_the_coordinates_of_the_grid() -> None:
+    assert Row._fields == COLUMNS
+    assert tuple(name for name in Cell._fields if name in COORDINATES) == COORDINATES
+    assert set(COORDINATES) <= set(Row._fields)

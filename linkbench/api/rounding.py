@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+HALF_STEP = 0.5 / 255
+"""Half a step of 8 bits: the most that rounding changes a pixel, and what a change must exceed to survive it."""
+
+
 def rounded(photos: Tensor, steps: int) -> Tensor:
     """The nearest multiples of 1/steps (ties to even, as torch.round), float in [0, 1] to the same."""
     return (photos * steps).round().clamp(0, steps) / steps

@@ -46,7 +46,10 @@ class Photos:
         return int(self.array.shape[-1])
 
     def keys(self, numbers: Array) -> Array:
-        """int64 [b], a key for each photo and copy, numbered copy * n + photo: the row, for later copies beyond all."""
+        """int64 [b], a key of its own for each copy of a photo; numbers: copy * n + photo.
+
+        The key of the first copy is the photo's row; those of later copies are larger than every row.
+        """
         copy, index = np.divmod(numbers, len(self))
         keys: Array = self.rows[index] + copy * len(self.array)
         return keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,7 +63,6 @@ def command(
 
 def _chosen(names: tuple[str, ...], everything: bool, kind: str | None) -> list[tuple[str, str]]:
     """Kind and name of the plugins that are meant. Raises PluginError for a name that no kind has."""
-    from linkbench.errors import PluginError
     from linkbench.registry.registry import registry
 
     if everything == bool(names):
@@ -74,13 +73,21 @@ def _chosen(names: tuple[str, ...], everything: bool, kind: str | None) -> list[
     out = []
     for name in names:
         kinds = [kind for kind, entries in plugins.items() if name in entries]
-        if not kinds and kind is not None:
-            registry().find(kind, name)
         if not kinds:
-            known = sorted({known for entries in plugins.values() for known in entries})
-            raise PluginError(f"there is no plugin {name!r}; 'linkbench plugins' lists them{_near(name, known)}")
+            _unknown(name, kind, plugins)
         out += [(kind, name) for kind in kinds]
     return out
+
+
+def _unknown(name: str, kind: str | None, plugins: Mapping[str, Mapping[str, object]]) -> None:
+    """Raise PluginError for a name that there is not, with the nearest."""
+    from linkbench.errors import PluginError
+    from linkbench.registry.registry import registry
+
+    if kind is not None:
+        registry().find(kind, name)
+    known = sorted({known for entries in plugins.values() for known in entries})
+    raise PluginError(f"there is no plugin {name!r}; 'linkbench plugins' lists them{_near(name, known)}")
 
 
 def _near(name: str, known: list[str]) -> str:

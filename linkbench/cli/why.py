@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,6 +38,20 @@ def command(cell: str, results: Path) -> None:
 
     CELL is the id in the last column of results.csv; its first letters are enough.
     """
+    from linkbench.plan.coordinates import COORDINATES
+
+    folder, run, entry = _find(cell, results)
+    place = ", ".join(f"{name}={entry[name]}" for name in COORDINATES)
+    click.echo(f"cell {entry['id']} of {folder}: {place}")
+    for stage, id_ in sorted(entry["steps"].items(), key=lambda item: (*FLOW, item[0]).index(item[0])):
+        if id_ in run["steps"]:
+            _show(stage, run["steps"][id_])
+    if entry["failed"]:
+        click.echo(f"  failed in {entry['failed']['stage']}: {entry['failed']['reason']}")
+
+
+def _find(cell: str, results: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """The only cell whose id begins like this: its folder, the record of the run, and its own. Raises InputError."""
     from linkbench.errors import InputError
     from linkbench.results import folder as files
 
@@ -45,31 +60,22 @@ def command(cell: str, results: Path) -> None:
     )
     if not folders:
         raise InputError(f"{results} holds no finished run. Run a scenario first, or name its folder with --results")
-    found = [
-        (folder, run, entry)
-        for folder in folders
-        for run in [files.read(folder).run]
-        for entry in run["cells"]
-        if entry["id"].startswith(cell)
-    ]
+    runs = [(folder, files.read(folder).run) for folder in folders]
+    found = [(folder, run, entry) for folder, run in runs for entry in run["cells"] if entry["id"].startswith(cell)]
     if not found:
         raise InputError(f"no cell starts with {cell!r} in {', '.join(map(str, folders))}; ids stand in results.csv")
     if len({(str(folder), entry["id"]) for folder, _, entry in found}) > 1:
         which = ", ".join(f"{entry['id']} in {folder}" for folder, _, entry in found[:8])
         raise InputError(f"{cell!r} is not unique: {which}. Give more letters, or --results FOLDER")
-    folder, run, entry = found[0]
-    place = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker", "seed")
-    click.echo(f"cell {entry['id']} of {folder}: " + ", ".join(f"{name}={entry[name]}" for name in place))
-    for stage, id_ in sorted(entry["steps"].items(), key=lambda item: (*FLOW, item[0]).index(item[0])):
-        step = run["steps"].get(id_)
-        if step is None:
-            continue
-        state = f"computed in {step['seconds']:.2f} s" if step["computed"] else "taken from the store"
-        click.echo(f"  {stage:<10} {state}: {step['label']}")
-        for line in step.get("changed", []):
-            click.echo(f"             changed since the run before: {line}")
-        if step["computed"] and not step.get("changed"):
-            reason = "no earlier run in this folder" if "changed" not in step else "the store did not hold it"
-            click.echo(f"             {reason}")
-    if entry["failed"]:
-        click.echo(f"  failed in {entry['failed']['stage']}: {entry['failed']['reason']}")
+    return found[0]
+
+
+def _show(stage: str, step: dict[str, Any]) -> None:
+    """A line for a stage, and below it why it was computed."""
+    state = f"computed in {step['seconds']:.2f} s" if step["computed"] else "taken from the store"
+    click.echo(f"  {stage:<10} {state}: {step['label']}")
+    for line in step.get("changed", []):
+        click.echo(f"             changed since the run before: {line}")
+    if step["computed"] and not step.get("changed"):
+        reason = "no earlier run in this folder" if "changed" not in step else "the store did not hold it"
+        click.echo(f"             {reason}")

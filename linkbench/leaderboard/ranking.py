@@ -18,6 +18,7 @@ from linkbench.leaderboard.board import Opponent, Standing, Standings
 from linkbench.leaderboard.protocol import Metrics
 from linkbench.metrics.comparison import all_pairs, by_person
 from linkbench.metrics.intervals import SHARE, resampled_means
+from linkbench.metrics.pareto import front
 from linkbench.results.conclusions import ANY, together
 from linkbench.results.verdicts import Photos, Protection, Question, Setting, judge
 
@@ -90,7 +91,7 @@ def rank(table: Standings) -> Ranking:
 
     ranked.sort(key=order)
     others = sorted((row for row in table.rows if not table.complete(row)), key=order)
-    front = pareto([(row.key, row.ssim, worst[row.key].value) for row in ranked])
+    best = pareto([(row.key, row.ssim, worst[row.key].value) for row in ranked])
     chance = table.protocol.metrics.k / table.protocol.metrics.n
     places = [
         Place(
@@ -100,7 +101,7 @@ def rank(table: Standings) -> Ranking:
             worst[row.key],
             worst[row.key].value / chance,
             max(played.value("auc") for played in row.played.values()),
-            row.key in front,
+            row.key in best,
         )
         for row in [*ranked, *others]
     ]
@@ -198,14 +199,7 @@ def _photos(row: Standing, opponent: Opponent, table: Standings) -> Photos:
 def pareto(points: list[tuple[str, float | None, float]]) -> set[str]:
     """Keys of the points (key, likeness, risk) to which no other is better in one and as good in the other."""
     known = [(key, x, y) for key, x, y in points if x is not None]
-    return {
-        key
-        for key, x, y in known
-        if not any(
-            (other_x >= x - NEAR and other_y <= y + NEAR) and (other_x > x + NEAR or other_y < y - NEAR)
-            for _, other_x, other_y in known
-        )
-    }
+    return {known[place][0] for place in front([(x, y) for _, x, y in known], NEAR)}
 
 
 def attackers(table: Standings, ranking: Ranking) -> list[AttackerPlace]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from linkbench.api.rounding import HALF_STEP
 from linkbench.leaderboard import packed_arrays, photos
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
 from linkbench.leaderboard.protocol import protocol
@@ -15,9 +16,6 @@ from linkbench.store.store import digest_of
 
 SAME = 2e-6
 """Numbers recomputed on another machine may differ in the last of their six decimals."""
-
-HALF_STEP = 0.5 / 255
-"""Budgets below this do not survive 8 bits."""
 
 
 class Check(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from linkbench.api.base import Defender
 from linkbench.api.data import TEST, TRAIN
+from linkbench.plan.coordinates import COORDINATES
 from linkbench.registry.spec import Spec
 from linkbench.scenario.file import Model, Scenario
 from linkbench.store.store import digest_of
@@ -50,9 +51,6 @@ class Cell(NamedTuple):
     def coordinates(self) -> dict[str, Any]:
         """The cell's place in the grid, as columns of the results."""
         return {name: getattr(self, name) for name in COORDINATES}
-
-
-COORDINATES = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker", "seed")
 
 
 MEASURED = ("cohort", "predict", "quality", "poison_quality", "rule", "curves")

@@ -6,7 +6,7 @@ import difflib
 import functools
 import importlib.metadata
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, get_origin
 
 from pydantic import ValidationError
@@ -67,44 +67,66 @@ def parse_spec(kind: str, entry: Any, location: Location) -> tuple[list[Spec], l
 
     A list as a parameter value spans a grid; where the parameter is itself a list, a list of lists does.
     """
-    if isinstance(entry, str):
-        entry = {"use": entry}
-    if not isinstance(entry, Mapping):
-        return [], [Wrong(location, f"expected the name of one {kind} or a mapping with 'use:', found {found(entry)}")]
-    name = entry.get("use")
-    if not isinstance(name, str):
-        missing = (
-            "the key 'use' is missing; it names the plugin" if name is None else f"expected a name, found {found(name)}"
-        )
-        return [], [Wrong((*location, "use"), missing)]
-    title = entry.get("name", name)
-    if not isinstance(title, str) or not title or len(title) > 80 or any(ord(letter) < 32 for letter in title):
-        return [], [Wrong((*location, "name"), "expected 1 to 80 printable characters")]
+    named = {"use": entry} if isinstance(entry, str) else entry
+    if wrong := _misshapen(kind, named, location):
+        return [], [wrong]
+    name = named["use"]
     try:
         cls = registry().load(kind, name)
     except PluginError as error:
-        return [], [Wrong((*location, "use") if "use" in entry else location, str(error))]
-    given = {key: value for key, value in entry.items() if key not in ("use", "name")}
-    axes = {key: value for key, value in given.items() if _spans(cls, key, value)}
+        return [], [Wrong((*location, "use"), str(error))]
+    given = {key: value for key, value in named.items() if key not in ("use", "name")}
+    return _grid(cls, Spec(kind, name, given, named.get("name", name)), location)
+
+
+def _grid(cls: Any, asked: Spec, location: Location) -> tuple[list[Spec], list[Wrong]]:
+    """A plugin at every point that the lists among the parameters span, each problem once."""
+    axes: dict[str, list[Any]] = {key: value for key, value in asked.params.items() if _spans(cls, key, value)}
     specs: list[Spec] = []
     wrong: dict[Location, Wrong] = {}
     for key in (key for key, values in axes.items() if not values):
-        wrong[(*location, key)] = Wrong((*location, key), "an empty list spans no grid; give at least one value")
-    for point in itertools.product(*(enumerate(values) for values in axes.values())):
-        at = dict(zip(axes, point, strict=True))
-        params = {**given, **{key: value for key, (_, value) in at.items()}}
+        wrong[*location, key] = Wrong((*location, key), "an empty list spans no grid; give at least one value")
+    for point in _points(axes):
+        values = {key: axes[key][index] for key, index in point.items()}
         try:
-            plugin = cls.model_validate(params)
+            plugin = cls.model_validate({**asked.params, **values})
         except ValidationError as error:
-            for problem in error.errors():
-                key, *rest = problem["loc"] or ("",)
-                inside = (key, at[key][0], *rest) if key in at else (key, *rest)
-                where = (*location, *(part for part in inside if part != ""))
-                wrong.setdefault(where, Wrong(where, explain(problem, list(_names(cls)))))
+            for problem in _problems_at(error, cls, location, point):
+                wrong.setdefault(problem.location, problem)
             continue
-        varied = {key: value for key, (_, value) in at.items() if not (kind == "defender" and key == "epsilon")}
-        specs.append(Spec(kind, name, plugin.model_dump(mode="json", by_alias=True), label(title, varied)))
+        varied = {key: value for key, value in values.items() if not (asked.kind == "defender" and key == "epsilon")}
+        params = plugin.model_dump(mode="json", by_alias=True)
+        specs.append(asked._replace(params=params, label=label(asked.label, varied)))
     return specs, list(wrong.values())
+
+
+def _points(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, int]]:
+    """Every point of a grid: the place in each list that spans it."""
+    for places in itertools.product(*(range(len(values)) for values in axes.values())):
+        yield dict(zip(axes, places, strict=True))
+
+
+def _misshapen(kind: str, entry: Any, location: Location) -> Wrong | None:
+    """Why an entry names no plugin, or gives it an impossible title; None where it may be one."""
+    if not isinstance(entry, Mapping):
+        return Wrong(location, f"expected the name of one {kind} or a mapping with 'use:', found {found(entry)}")
+    name = entry.get("use")
+    if name is None:
+        return Wrong((*location, "use"), "the key 'use' is missing; it names the plugin")
+    if not isinstance(name, str):
+        return Wrong((*location, "use"), f"expected a name, found {found(name)}")
+    title = entry.get("name", name)
+    if not isinstance(title, str) or not 1 <= len(title) <= 80 or any(ord(letter) < 32 for letter in title):
+        return Wrong((*location, "name"), "expected 1 to 80 printable characters")
+    return None
+
+
+def _problems_at(error: ValidationError, cls: Any, location: Location, point: Mapping[str, int]) -> Iterator[Wrong]:
+    """What is wrong with the parameters at a point of the grid: the place in each list that spans it."""
+    for problem in error.errors():
+        key, *rest = problem["loc"] or ("",)
+        inside = (key, point[str(key)], *rest) if key in point else (key, *rest)
+        yield Wrong((*location, *(part for part in inside if part != "")), explain(problem, list(_names(cls))))
 
 
 def nested_specs(spec: Spec) -> list[tuple[str, Spec]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from linkbench.api.rounding import HALF_STEP
 from linkbench.report import chart, dot_plot, numbers, scale, svg
 from linkbench.report.chart import Axis, Series
 from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panel_titles, panels_of, reference
@@ -21,7 +22,6 @@ from linkbench.results.cells import (
 )
 
 AXES = ("cohort", "genomes", "model", "poison", "channel")
-HALF_STEP = 0.5 / 255.0
 
 
 def chosen_size(cells: list[MeasuredCell]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+from linkbench.metrics.pareto import front
 from linkbench.report import numbers, scale, svg
 from linkbench.report.chart import HEIGHT, WIDTH, Axis, frame
 from linkbench.report.svg import Ids, Markup, element
@@ -83,11 +84,11 @@ def scatter(ids: Ids, title: str, spots: list[Spot], x_label: str, y_label: str,
     right, bottom = WIDTH - 20, HEIGHT - 42
     x = Axis(scale.linear(min(floor, low), 1.0, 44, right), scale.ticks(min(floor, low), 1.0), x_label, "plain")
     y = Axis(scale.linear(0.0, top, bottom, 30), scale.ticks(0.0, top), y_label, "percent")
-    front = pareto([(spot.x, spot.y.value) for spot in spots])
+    best = pareto([(spot.x, spot.y.value) for spot in spots])
     parts, taken = [], []
-    if len(front) > 1:
-        corners = [(x.scale(front[0][0]), y.scale(front[0][1]))]
-        for at, share in front[1:]:  # between two points only the worse of both values is attained
+    if len(best) > 1:
+        corners = [(x.scale(best[0][0]), y.scale(best[0][1]))]
+        for at, share in best[1:]:  # between two points only the worse of both values is attained
             corners += [(corners[-1][0], y.scale(share)), (x.scale(at), y.scale(share))]
         parts.append(element("path", {"class": "front", "d": svg.path(corners)}))
         taken += along(corners)
@@ -148,9 +149,5 @@ def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, fl
 
 
 def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points to which no other is better in both: x high, y low. From high x to low x."""
-    out: list[tuple[float, float]] = []
-    for x, y in sorted(set(points), key=lambda point: (-point[0], point[1])):
-        if not out or y < out[-1][1]:
-            out.append((x, y))
-    return out
+    """The points that no other dominates: x high, y low. From high x to low x."""
+    return sorted({points[place] for place in front(points)}, reverse=True)

@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
+from linkbench.plan.coordinates import COORDINATES
 from linkbench.results.table import Row
-
-PLACES = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker", "seed")
-"""The coordinates of a cell, in the order in which tables show them."""
 
 T = TypeVar("T")
 
@@ -104,7 +102,7 @@ def read_cells(rows: Iterable[Row]) -> list[MeasuredCell]:
     flags: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.cell not in cells:
-            place = _clean_place({name: getattr(row, name) for name in PLACES})
+            place = _clean_place({name: getattr(row, name) for name in COORDINATES})
             if place["epsilon"] is not None and not math.isfinite(place["epsilon"]):
                 place["epsilon"] = None
             cells[row.cell] = MeasuredCell(place, (row.cell,), (), {}, {})
@@ -128,7 +126,7 @@ def failed_cells(run: dict[str, Any]) -> list[Failed]:
     """The cells that failed, as run.json tells them."""
     return [
         Failed(
-            _clean_place({name: cell.get(name) for name in PLACES}),
+            _clean_place({name: cell.get(name) for name in COORDINATES}),
             cleaned(why.get("stage", "")),
             cleaned(why.get("reason", "")),
         )
@@ -155,7 +153,7 @@ def pooled(cells: list[MeasuredCell]) -> list[MeasuredCell]:
 
     The outer ends are never narrower than an interval over seeds and people together would be.
     """
-    axes = [name for name in PLACES if name != "seed"]
+    axes = [name for name in COORDINATES if name != "seed"]
     return [_pool(same) for same in grouped(cells, lambda cell: coordinates(cell, axes))]
 
 
@@ -186,7 +184,7 @@ def _mean(values: list[Value]) -> Value:
 
 def varying(places: list[dict[str, Any]]) -> list[str]:
     """The coordinates in which some cells differ."""
-    return [name for name in PLACES if len({place[name] for place in places}) > 1]
+    return [name for name in COORDINATES if len({place[name] for place in places}) > 1]
 
 
 def top_k(cells: list[MeasuredCell]) -> list[int]:

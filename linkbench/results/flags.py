@@ -26,15 +26,13 @@ import numpy as np
 
 from linkbench.api.base import Defender
 from linkbench.api.data import Array, Artefact
+from linkbench.api.rounding import HALF_STEP
 from linkbench.metrics.comparison import by_person, holm, p_values
 from linkbench.registry.spec import Spec
 from linkbench.results.verdicts import YARDSTICKS, Photos
 
 if TYPE_CHECKING:
     from linkbench.results.table import Row
-
-HALF_STEP = 0.5 / 255
-"""The largest error of rounding a pixel to 8 bits."""
 
 ROUNDING = 1e-6
 """Differences of float32 pixels that mean nothing."""

@@ -6,8 +6,10 @@ import csv
 import io
 from typing import Any, NamedTuple
 
-PLACE = ("cohort", "genomes", "model", "poison", "defender", "epsilon", "channel", "attacker")
-"""Where in the grid a number was measured."""
+from linkbench.plan.coordinates import COORDINATES
+
+PLACE = tuple(name for name in COORDINATES if name != "seed")
+"""Where in the grid a number was measured; the seed stands further back."""
 
 NUMBERS = ("metric", "k", "n", "value", "ci_low", "ci_high")
 """What was measured there."""

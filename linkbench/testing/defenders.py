@@ -9,6 +9,7 @@ from torch import Tensor
 
 from linkbench.api.base import Defender
 from linkbench.api.budget import Budget
+from linkbench.api.rounding import HALF_STEP
 from linkbench.execution.stdout import captured
 from linkbench.harness import budget as kept
 from linkbench.harness.checks import Guard, check_photos
@@ -18,9 +19,6 @@ from linkbench.testing.common import silent
 
 ROUNDING = 1e-6
 """Differences of float32 pixels that mean nothing."""
-
-HALF_STEP = 0.5 / 255
-"""The largest error of rounding a pixel to 8 bits."""
 
 FEW = 0.001
 """Part of the pixels that may come out otherwise in another batch, once rounded to 8 bits."""
