@@ -1,13 +1,12 @@
 """Checks of the documentation: python docs/check.py
 
 Links lead somewhere, every hook has its heading with its exact signature, every built-in plugin has its paragraph in
-methods.md, and the generated pages are what the code
-would write now. That the examples work is checked by tests/test_docs.py.
+methods.md, and the generated pages are what the code would write now. That the examples work is checked by
+tests/test_docs.py.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 
@@ -18,6 +17,7 @@ from linkbench.registry.registry import registry
 ROOT = DOCS.parent
 PAGES = [
     ROOT / "README.md",
+    *sorted(ROOT.glob("CONTRIBUTING.md")),
     *sorted(DOCS.glob("*.md")),
     *sorted((ROOT / "benchmarks").glob("*.md")),
     *sorted((ROOT / "plugins").glob("*/*.md")),
@@ -46,11 +46,10 @@ def links() -> list[str]:
 
 
 def hooks() -> list[str]:
-    from linkbench.api import hookspecs
+    from linkbench.api.kinds import KINDS
 
     text = (DOCS / "plugins.md").read_text()
-    specs = [value for name, value in vars(hookspecs).items() if name.startswith("register_")]
-    headings = [f"### `{spec.__name__}({', '.join(inspect.signature(spec).parameters)})`" for spec in specs]
+    headings = [f"### `{kind.hook}(register)`" for kind in KINDS.values()]
     return [f"plugins.md: no heading {heading}" for heading in headings if heading not in text]
 
 

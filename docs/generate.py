@@ -63,7 +63,7 @@ def commands() -> str:
 def reference() -> str:
     """docs/reference.md."""
     from linkbench.api.base import Defender
-    from linkbench.registry.kinds import KINDS
+    from linkbench.api.kinds import KINDS
     from linkbench.registry.registry import registry
 
     shared = Defender.model_json_schema(by_alias=True)["properties"]

@@ -9,13 +9,12 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from linkbench.api.kinds import KINDS
+
 _HOMES = {
     "linkbench": {
         "linkbench.face": ("load_results", "load_scenario", "run"),
-        "linkbench.api.base": (
-            "Architecture", "Attacker", "Channel", "CohortSource", "Defender", "GenomeSource", "Identifier", "Plugin",
-            "Recipe",
-        ),
+        "linkbench.api.base": ("Plugin", *(kind.base for kind in KINDS.values())),
         "linkbench.api.countermeasure": ("Countermeasure",),
         "linkbench.api.data": (
             "Array", "Artefact", "Cohort", "Evidence", "GALLERY", "Genomes", "MISSING", "Stream", "TEST", "TRAIN",

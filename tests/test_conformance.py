@@ -15,9 +15,9 @@ from conftest import Finished
 
 from linkbench.api import base as kinds
 from linkbench.api.fields import Epsilon
+from linkbench.api.kinds import KINDS
 from linkbench.api.training_data import Report
 from linkbench.errors import InputError
-from linkbench.registry.kinds import KINDS
 from linkbench.registry.registry import registry
 from linkbench.testing import Skip, common, conformance, examine
 from linkbench.testing.check import Subject, run_check

@@ -8,21 +8,29 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+import pluggy
 import pytest
 
-from linkbench.api import base, hookspecs
+from linkbench.api import base
+from linkbench.api.hookspecs import Hooks
+from linkbench.api.kinds import KINDS, SECTIONS
 from linkbench.cli.plugin import FILES
 from linkbench.registry import builtins
-from linkbench.registry.kinds import KINDS, SECTIONS
 from linkbench.scenario.file import ModelEntry
 from linkbench.scenario.tasks import TASKS, forms
 
 
 def test_hooks_are_those_of_the_records() -> None:
-    specified = {name for name, found in vars(hookspecs).items() if hasattr(found, "linkbench_spec")}
-    implemented = {name for name, found in vars(builtins).items() if hasattr(found, "linkbench_impl")}
-    assert specified == implemented == {record.hook for record in KINDS.values()}
-    assert all(inspect.getdoc(getattr(hookspecs, name)) for name in specified)
+    hooks = {record.hook for record in KINDS.values()}
+    assert len(hooks) == len(KINDS)
+    assert hooks == {name for name, found in vars(builtins).items() if hasattr(found, "linkbench_impl")}
+    manager = pluggy.PluginManager("linkbench")
+    manager.add_hookspecs(Hooks)
+    specified = {name: found for name, found in vars(manager.hook).items() if not name.startswith("_")}
+    assert set(specified) == hooks
+    for record in KINDS.values():
+        found = specified[record.hook].spec
+        assert (found.name, found.argnames, inspect.getdoc(found.function)) == (record.hook, ("register",), record.what)
 
 
 def test_base_classes_are_those_of_the_records() -> None:

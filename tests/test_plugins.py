@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from conftest import Finished
 
+from linkbench.api.kinds import KINDS
 from linkbench.errors import PluginError
 from linkbench.registry import code_digest as code
 from linkbench.registry.code_digest import code_digest
-from linkbench.registry.kinds import KINDS
 from linkbench.registry.registry import API, registry
 
 REGISTER = """

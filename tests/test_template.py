@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import environment
 
+from linkbench.api.kinds import KINDS, SECTIONS
 from linkbench.cli.plugin import FILES, package, wrong_name
-from linkbench.registry.kinds import KINDS, SECTIONS
 from linkbench.scenario.yaml import parse_yaml
 
 ROOT = Path(__file__).parent.parent

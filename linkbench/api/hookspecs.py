@@ -1,13 +1,24 @@
-"""The hooks of linkbench. Each gets a `register` function and calls it once per plugin, with data only:
+"""The hooks, one for each kind of plugin. Each gets a `register` function and calls it once per plugin, with data only:
 
 register(name, target, summary="...", api=1) - `target` is "package.module:Class", imported only when needed.
+
+    from linkbench.api.hookspecs import hookimpl
+
+    @hookimpl
+    def register_defenders(register):
+        register("darken", "my_defender.darken:Darken", summary="makes the photo darker", api=1)
+
+The names of the hooks stand in linkbench.api.kinds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import pluggy
+
+from linkbench.api.kinds import KINDS, Kind
 
 hookspec = pluggy.HookspecMarker("linkbench")
 hookimpl = pluggy.HookimplMarker("linkbench")
@@ -17,41 +28,16 @@ class Register(Protocol):
     def __call__(self, name: str, target: str, *, summary: str, api: int) -> None: ...
 
 
-@hookspec
-def register_genomes(register: Register) -> None:
-    """Genome sources: tables of log P(variant | genome)."""
+class Hooks:
+    """The specifications, as attributes named like the hooks."""
 
 
-@hookspec
-def register_cohorts(register: Register) -> None:
-    """Cohort sources: photos or published predictions of people."""
+def _specification(kind: Kind) -> Callable[[Register], None]:
+    def specified(register: Register) -> None: ...
+
+    specified.__name__, specified.__doc__ = kind.hook, kind.what
+    return hookspec(specified)
 
 
-@hookspec
-def register_attackers(register: Register) -> None:
-    """Attackers: scores of photos and genomes."""
-
-
-@hookspec
-def register_identifiers(register: Register) -> None:
-    """Identifiers: names for the people in photos, from a gallery of named photos."""
-
-
-@hookspec
-def register_architectures(register: Register) -> None:
-    """Architectures of predictors: networks from photos to log-probabilities."""
-
-
-@hookspec
-def register_recipes(register: Register) -> None:
-    """Recipes: how a predictor is trained."""
-
-
-@hookspec
-def register_defenders(register: Register) -> None:
-    """Defenders: photos to photos, within a budget."""
-
-
-@hookspec
-def register_channels(register: Register) -> None:
-    """Channels: what posting does to a photo."""
+for _kind in KINDS.values():
+    setattr(Hooks, _kind.hook, staticmethod(_specification(_kind)))

@@ -36,7 +36,7 @@ def command(
     A plugin is tried on made-up photos, genomes and networks, in seconds. The exit status is 1 if a check fails. A
     check that does not apply is skipped, and says why.
     """
-    from linkbench.registry.kinds import KINDS
+    from linkbench.api.kinds import KINDS
     from linkbench.testing import examine
 
     if kind is not None and kind not in KINDS:

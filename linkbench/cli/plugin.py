@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from linkbench.api.kinds import KINDS
 from linkbench.cli.options import examples
-from linkbench.registry.kinds import KINDS
 
 FILES = {
     "pyproject.toml": "pyproject.toml.in",

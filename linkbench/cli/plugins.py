@@ -20,8 +20,8 @@ from linkbench.cli.options import examples
 @click.option("--kind", help="Only plugins of one kind, e.g. defender, with their parameters.")
 def command(as_json: bool, kind: str | None) -> None:
     """List installed plugins; of one kind, with their parameters."""
+    from linkbench.api.kinds import KINDS
     from linkbench.registry.catalogue import describe
-    from linkbench.registry.kinds import KINDS
     from linkbench.registry.registry import registry
 
     if kind is not None and kind not in KINDS:

@@ -42,8 +42,8 @@ def scenario_of(entry: Entry) -> Scenario:
     """The scenario of an entry, every plugin and parameter checked against what is installed here."""
     from pydantic import ValidationError
 
+    from linkbench.api.kinds import SECTIONS
     from linkbench.metrics.settings import Measure
-    from linkbench.registry.kinds import SECTIONS
     from linkbench.scenario.file import Model, Scenario
     from linkbench.scenario.linkage import Split
     from linkbench.scenario.tasks import task_of

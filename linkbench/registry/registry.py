@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import pluggy
 
-from linkbench.api import hookspecs
+from linkbench.api.hookspecs import Hooks
+from linkbench.api.kinds import KINDS
 from linkbench.errors import PluginError
-from linkbench.registry.kinds import KINDS
 from linkbench.version import __version__
 
 API = 1
@@ -62,7 +62,7 @@ class Registry:
     def add_module(self, module: object, distribution: str, version: str) -> None:
         """Collect what one plugin module registers; problems become `broken` entries."""
         manager = pluggy.PluginManager("linkbench")
-        manager.add_hookspecs(hookspecs)
+        manager.add_hookspecs(Hooks)
         try:
             manager.register(module)
             manager.check_pending()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from linkbench.api.kinds import SECTIONS
 from linkbench.errors import PluginError
 from linkbench.registry.catalogue import parameter_schemas
-from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.registry import registry
 from linkbench.scenario.file import ModelEntry
 from linkbench.scenario.tasks import DEFAULT, forms

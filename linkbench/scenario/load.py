@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from linkbench.api.kinds import SECTIONS
 from linkbench.errors import Location, Problem, ScenarioError
 from linkbench.metrics.settings import Strict
-from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
 from linkbench.scenario.file import Model, ModelEntry, Scenario, TaskFile
 from linkbench.scenario.overrides import override

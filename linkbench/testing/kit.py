@@ -2,7 +2,7 @@
 
 A check is a function of a `Subject` that returns if all is well, raises AssertionError (or lets the plugin's own error
 through) if not, and raises `Skip` with a reason where it does not apply. Its name is its title. The checks of a kind
-are the tuple `CHECKS` of the module that its record in linkbench.registry.kinds names.
+are the tuple `CHECKS` of the module that its record in linkbench.api.kinds names.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench.api.base import Plugin
+from linkbench.api.kinds import KINDS
 from linkbench.errors import InputError
-from linkbench.registry.kinds import KINDS
 from linkbench.registry.registry import registry
 from linkbench.testing import common
 from linkbench.testing.check import Check, Outcome, Subject, run_check, title

@@ -8,12 +8,14 @@ from typing import NamedTuple
 class Kind(NamedTuple):
     """What belongs to a kind of plugin.
 
-    hook: the function of linkbench.api.hookspecs that registers plugins; base: their base class in linkbench.api.base;
-    title: heading of their documentation; checks: the module with the conformance `CHECKS`; sections: the sections of a
-    scenario that list them, none where they are named inside the entries of `models`; does, example: what the plugin of
-    the template (linkbench/testing/template/<kind>.py.in) does, and a parameter of it as a scenario writes it.
+    what: a line about them; hook: the function by which a package registers its plugins; base: their base class in
+    linkbench.api.base; title: heading of their documentation; checks: the module with the conformance `CHECKS`;
+    sections: the sections of a scenario that list them, none where they are named inside the entries of `models`;
+    does, example: what the plugin of the template (linkbench/testing/template/<kind>.py.in) does, and a parameter of
+    it as a scenario writes it.
     """
 
+    what: str
     hook: str
     base: str
     title: str
@@ -32,6 +34,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "genomes": Kind(
+        what="Genome sources: tables of log P(variant | genome).",
         hook="register_genomes",
         base="GenomeSource",
         title="Genomes",
@@ -41,6 +44,7 @@ KINDS = {
         example="certainty: 0.9",
     ),
     "cohort": Kind(
+        what="Cohort sources: photos or published predictions of people.",
         hook="register_cohorts",
         base="CohortSource",
         title="Cohorts",
@@ -50,6 +54,7 @@ KINDS = {
         example="noise: 0.1",
     ),
     "architecture": Kind(
+        what="Architectures of predictors: networks from photos to log-probabilities.",
         hook="register_architectures",
         base="Architecture",
         title="Architectures",
@@ -59,6 +64,7 @@ KINDS = {
         example="width: 16",
     ),
     "recipe": Kind(
+        what="Recipes: how a predictor is trained.",
         hook="register_recipes",
         base="Recipe",
         title="Recipes",
@@ -68,6 +74,7 @@ KINDS = {
         example="noise: 0.05",
     ),
     "defender": Kind(
+        what="Defenders: photos to photos, within a budget.",
         hook="register_defenders",
         base="Defender",
         title="Defenders",
@@ -77,6 +84,7 @@ KINDS = {
         example="epsilon: 8/255",
     ),
     "channel": Kind(
+        what="Channels: what posting does to a photo.",
         hook="register_channels",
         base="Channel",
         title="Channels",
@@ -86,6 +94,7 @@ KINDS = {
         example="levels: 8",
     ),
     "attacker": Kind(
+        what="Attackers: scores of photos and genomes.",
         hook="register_attackers",
         base="Attacker",
         title="Attackers",
@@ -95,6 +104,7 @@ KINDS = {
         example="sharpness: 4.0",
     ),
     "identifier": Kind(
+        what="Identifiers: names for the people in photos, from a gallery of named photos.",
         hook="register_identifiers",
         base="Identifier",
         title="Identifiers",
