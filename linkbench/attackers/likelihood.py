@@ -11,10 +11,10 @@ from linkbench.attackers import logistic
 from linkbench.attackers.bayes import TINY, normalised
 from linkbench.attackers.learner import FOLDS, Learner, Practice, practice
 
-FLOOR = 1e-6
+FLOOR = 0.01
 """Predicted probabilities below this count as this: how small they get says more about the network than the face."""
 
-PENALTIES = (100.0, 10.0, 1.0)
+PENALTIES = (100.0, 30.0, 10.0, 3.0)
 """Penalties on squared slopes, of standardised features, to choose from."""
 
 ELSEWHERE = (1e6, 10.0)

@@ -1,0 +1,82 @@
+"""How many bits the predictors' outputs for the linked photos tell of the true phenotypes, from a finished run.
+
+    python benchmarks/leak.py results/linkage-arms-race [--store STORE]
+
+For every model, defender and channel, learned from photos that the attacker protected himself as `likelihood` does:
+bits = entropy of the variants among the linked people + mean log2 P(variant | outputs). That is a lower bound on the
+mutual information (Barber & Agakov 2003), below zero where the attacker's model misleads him. Intervals are over
+people. Prints markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linkbench.api.data import MISSING, Artefact, Cohort, Evidence
+from linkbench.attackers.likelihood import Likelihood
+from linkbench.attackers.logistic import log_probabilities
+from linkbench.metrics.intervals import interval
+from linkbench.store.location import default_path
+from linkbench.store.store import Store
+
+Array = npt.NDArray[Any]
+
+
+def bits(people: Cohort, linked: Artefact, own: Artefact) -> tuple[Array, Array]:
+    """float64 [n, P + 1], bits by photo and phenotype and all together, NaN where unknown; identity int64 [n]."""
+    taught, photo = own.array("photo"), linked.array("photo")
+    probabilities = np.asarray(own.array("probabilities"))
+    training = Evidence(people.schema, len(taught), None, probabilities, person=people.identity[taught])
+    learned = Likelihood(learns="protected").learn(training, people.labels[taught])
+    features = learned.features(np.asarray(linked.array("probabilities")))
+    told = []
+    for column, model in zip(people.labels[photo].T, learned.models, strict=True):
+        known = column != MISSING
+        common = np.log(np.bincount(column[known], minlength=len(model.prior)) / known.sum())
+        told.append(log_probabilities(features, model.coefficients)[np.arange(len(photo)), column])
+        told[-1] = np.where(known, told[-1] - common[column], np.nan) / np.log(2)
+    return np.stack([*told, np.sum(told, axis=0)], axis=1), people.identity[photo]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--store", type=Path, default=default_path())
+    options = parser.parse_args()
+    store = Store(options.store)
+    for folder in options.results:
+        run = json.loads((folder / "run.json").read_text())
+
+        def read(cell: dict[str, Any], stage: str, run: Any = run) -> Artefact:
+            found = store.read(run["steps"][cell["steps"][stage]]["digest"])
+            assert found is not None, f"the store {options.store} does not hold what {folder} was made from"
+            return found
+
+        done = set()
+        print(f"\n{run['scenario']['name']}\n")
+        for cell in run["cells"]:
+            place = tuple(str(cell[name]) for name in ("model", "defender", "epsilon", "channel", "seed"))
+            if "protected" not in cell["steps"] or place in done:
+                continue
+            people = Cohort.of(read(cell, "cohort"))
+            if not done:
+                print("| model | defender | epsilon | channel | seed |", *people.schema, "all |", sep=" | ")
+                print("|" + "---|" * (6 + len(people.schema)))
+            done.add(place)
+            values, identity = bits(people, read(cell, "predict"), read(cell, "protected"))
+            cells = []
+            for column in values.T:
+                known = ~np.isnan(column)
+                low, high = interval(column[known, None], identity[known])[:, 0]
+                cells.append(f"{column[known].mean():.2f} [{low:.2f}, {high:.2f}]")
+            print("|", " | ".join([*place, *cells]), "|")
+
+
+if __name__ == "__main__":
+    main()
