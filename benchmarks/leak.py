@@ -44,6 +44,14 @@ def bits(people: Cohort, linked: Artefact, own: Artefact) -> tuple[Array, Array]
     return np.stack([*told, np.sum(told, axis=0)], axis=1), people.identity[photo]
 
 
+def read(store: Store, run: dict[str, Any], cell: dict[str, Any], stage: str) -> Artefact:
+    """What a stage behind a cell left in the store."""
+    found = store.read(run["steps"][cell["steps"][stage]]["digest"])
+    if found is None:
+        raise SystemExit(f"the store does not hold {stage} of cell {cell['id']}; name the one of the run with --store")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("results", type=Path, nargs="+")
@@ -53,23 +61,18 @@ def main() -> None:
     for folder in options.results:
         run = json.loads((folder / "run.json").read_text())
 
-        def read(cell: dict[str, Any], stage: str, run: Any = run) -> Artefact:
-            found = store.read(run["steps"][cell["steps"][stage]]["digest"])
-            assert found is not None, f"the store {options.store} does not hold what {folder} was made from"
-            return found
-
         done = set()
         print(f"\n{run['scenario']['name']}\n")
         for cell in run["cells"]:
             place = tuple(str(cell[name]) for name in ("model", "defender", "epsilon", "channel", "seed"))
             if "protected" not in cell["steps"] or place in done:
                 continue
-            people = Cohort.of(read(cell, "cohort"))
+            people = Cohort.of(read(store, run, cell, "cohort"))
             if not done:
                 print("| model | defender | epsilon | channel | seed |", *people.schema, "all |", sep=" | ")
                 print("|" + "---|" * (6 + len(people.schema)))
             done.add(place)
-            values, identity = bits(people, read(cell, "predict"), read(cell, "protected"))
+            values, identity = bits(people, read(store, run, cell, "predict"), read(store, run, cell, "protected"))
             cells = []
             for column in values.T:
                 known = ~np.isnan(column)

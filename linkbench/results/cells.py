@@ -243,20 +243,16 @@ def undefended(cells: list[MeasuredCell]) -> list[MeasuredCell]:
 
 
 def main_attacker(cells: list[MeasuredCell], parts: Roles) -> str | None:
-    """The attacker that figures about defences follow: `predicted`, else the best one, else any."""
+    """The attacker that figures about defences follow: the one that links most over all cells, else any."""
     labels = list(dict.fromkeys(cell.attacker for cell in cells))
-    if "predicted" in labels:
-        return "predicted"
-    attacks = [cell for cell in cells if parts.is_attack(cell.attacker)]
-    best = strongest(attacks)
-    return best.attacker if best else next((label for label in labels if label not in parts.random), None)
-
-
-def strongest(cells: list[MeasuredCell]) -> MeasuredCell | None:
-    """The cell with the highest success at the smallest k, in the population nearest to 100."""
     ks, n = top_k(cells), nearest(sizes(cells), 100)
-    scored = [(cell, value) for cell in cells if ks and (value := cell.at(ks[0], n))]
-    return max(scored, key=lambda pair: pair[1].value)[0] if scored else None
+    reached: dict[str, list[float]] = {}
+    for cell in cells:
+        if ks and parts.is_attack(cell.attacker) and (value := cell.at(ks[0], n)):
+            reached.setdefault(cell.attacker, []).append(value.value)
+    if reached:
+        return max(reached, key=lambda label: sum(reached[label]) / len(reached[label]))
+    return next((label for label in labels if label not in parts.random), None)
 
 
 def short(labels: list[str]) -> dict[str, str]:
