@@ -33,6 +33,7 @@ NAVIGATION = {
         "docs/methods",
         "docs/mathematics",
         "docs/theorem1",
+        "docs/adaptive-attackers",
         "docs/reproduction",
         "benchmarks/RESULTS",
         "linkbench/genomes/data/SOURCES",

@@ -16,6 +16,7 @@ from linkbench.metrics.settings import Measure
 from linkbench.models.predictor import WEIGHTS, load_predictor, predict
 from linkbench.plan.task import Task
 from linkbench.recipes.standard import Standard
+from linkbench.report.training import read
 from linkbench.stages.train import curves, train
 
 SMALL = {"use": "small-cnn", "width": 4, "depth": 3}
@@ -108,3 +109,13 @@ def test_every_phase_is_watched() -> None:
     assert {row["phase"] for row in history} == {"train", "adversarial"}
     assert len(out.array("watched")) == len(history)
     assert not any(name.startswith(WEIGHTS + "watched") for name in out.arrays)
+
+
+def test_a_recipe_without_epochs_has_no_curves_in_the_report() -> None:
+    run = {
+        "schema": [["side", ["left", "right"]]],
+        "training": {"a": {"history": [], "best": {}, "candidates": []}},
+        "cells": [{"id": "c", "steps": {"curves": "a"}}],
+    }
+    told = read(run)["c"]
+    assert (told.accuracy, told.loss, told.candidates, told.chosen) == ({}, [], {}, None)

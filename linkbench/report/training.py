@@ -51,7 +51,7 @@ def _training(told: dict[str, Any], known: list[str]) -> Training:
         {
             name: accuracy[name]
             for name in dict.fromkeys([*known, *accuracy])
-            if len(accuracy.get(name, [])) == len(history)
+            if name in accuracy and len(accuracy[name]) == len(history)
         },
         [float(epoch["loss"]) for epoch in history],
         {cleaned(one["recipe"]): float(one["score"]) for one in candidates},
