@@ -25,6 +25,7 @@ NAVIGATION = {
     ],
     "Extend": [
         "docs/plugins",
+        "CONTRIBUTING",
         "plugins/linkbench-art/README",
         "plugins/linkbench-torchattacks/README",
         "docs/decisions",

@@ -119,7 +119,7 @@ def test_a_file_a_text_and_a_mapping_are_one_scenario(tmp_path: Path) -> None:
     before = repr(TINY)
     changed = lb.load_scenario(TINY, "measure.resamples=200", "attackers=random")
     assert changed.measure.resamples == 200
-    assert [spec.label for spec in changed.attackers] == ["random"]
+    assert [spec.label for spec in changed.specs["attackers"]] == ["random"]
     assert repr(TINY) == before
 
 

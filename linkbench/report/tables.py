@@ -12,9 +12,6 @@ from linkbench.results.cells import MeasuredCell, Value, chance, short, shown_si
 MOST = 500
 """Most rows of the table; results.csv has all."""
 
-WRONG = {"protection_rate": "of users", "unprotected_error": "of others"}
-SINGLES = {"auc_score": "by score", "auc_k": "by rank", "median_rank": "median"}
-MEASURED = {"linf": "L∞", "linf_max": "L∞, largest", "l2": "L2", "psnr": "PSNR, dB", "ssim": "SSIM"}
 HEADINGS = {"epsilon": "ε"}
 
 
@@ -120,22 +117,15 @@ def _success_sources(cells: list[MeasuredCell]) -> list[_Source]:
 
 def _metric_sources(cells: list[MeasuredCell]) -> list[_Source]:
     """Everything else that some cell has."""
-    lifted = _lifted(cells)
-    change = {f"success_change@{lifted[0]},{lifted[1]}": f"@{lifted[0]}, n = {lifted[1]}"} if lifted else {}
+    known = dict(METRICS)
+    if lifted := _lifted(cells):
+        k, n = lifted
+        known[f"success_change@{k},{n}"] = Metric("change by the defence", f"@{k}, n = {n}", POINTS)
 
-    def single(name: str, words: str) -> _Source:
-        return _Source(Column(_heading(name), words, True), lambda cell: _single(name, cell.metrics.get(name)))
+    def source(name: str, metric: Metric) -> _Source:
+        return _Source(Column(metric.heading, metric.under, True), lambda cell: metric.text(cell.metrics.get(name)))
 
-    known = {**WRONG, **SINGLES, **MEASURED, **change}
-    return [single(name, words) for name, words in known.items() if any(name in cell.metrics for cell in cells)]
-
-
-def _heading(metric: str) -> str:
-    if metric.startswith("success_change"):
-        return "change by the defence"
-    if metric in WRONG:
-        return "first name wrong"
-    return "photo" if metric in MEASURED else "rank" if metric == "median_rank" else "area under ROC"
+    return [source(name, metric) for name, metric in known.items() if any(name in cell.metrics for cell in cells)]
 
 
 def _place(name: str, value: Any, briefly: dict[str, str]) -> CellText:
@@ -160,13 +150,39 @@ def _lift(cell: MeasuredCell, k: int, n: int) -> CellText:
     return CellText(numbers.times(value.value / chance(k, n)), "", value.value / chance(k, n))
 
 
-def _single(name: str, value: Value | None) -> CellText:
-    if value is None or name in WRONG:
-        return _share(value)
-    if name.startswith("success_change"):
-        points = [f"{100.0 * part:+.1f}" for part in value]
-        return CellText(points[0], f"{points[1]} to {points[2]}" if value.low < value.high else "", value.value)
-    area = name.startswith("auc") or name == "ssim"
-    rank = name == "median_rank"
-    texts = [f"{part:.3f}" if area else f"{part:.1f}" if rank else numbers.plain(part) for part in value]
-    return CellText(texts[0], f"{texts[1]}{numbers.DASH}{texts[2]}" if value.low < value.high else "", value.value)
+def _written(write: Callable[[float], str], between: str = numbers.DASH) -> Callable[[Value | None], CellText]:
+    """How a number and, smaller, its interval are written."""
+
+    def text(value: Value | None) -> CellText:
+        if value is None:
+            return CellText(numbers.NOTHING)
+        texts = [write(part) for part in value]
+        return CellText(texts[0], f"{texts[1]}{between}{texts[2]}" if value.low < value.high else "", value.value)
+
+    return text
+
+
+class Metric(NamedTuple):
+    """A metric with a column of its own: the heading, the line below it, and how a cell writes it."""
+
+    heading: str
+    under: str
+    text: Callable[[Value | None], CellText]
+
+
+POINTS = _written(lambda part: f"{100.0 * part:+.1f}", " to ")
+"""A difference, in percentage points."""
+
+METRICS = {
+    "protection_rate": Metric("first name wrong", "of users", _share),
+    "unprotected_error": Metric("first name wrong", "of others", _share),
+    "auc_score": Metric("area under ROC", "by score", _written("{:.3f}".format)),
+    "auc_k": Metric("area under ROC", "by rank", _written("{:.3f}".format)),
+    "median_rank": Metric("rank", "median", _written("{:.1f}".format)),
+    "linf": Metric("photo", "L∞", _written(numbers.plain)),
+    "linf_max": Metric("photo", "L∞, largest", _written(numbers.plain)),
+    "l2": Metric("photo", "L2", _written(numbers.plain)),
+    "psnr": Metric("photo", "PSNR, dB", _written(numbers.plain)),
+    "ssim": Metric("photo", "SSIM", _written("{:.3f}".format)),
+}
+"""Columns by the name of the metric in results.csv, in their order; success has columns of its own."""
