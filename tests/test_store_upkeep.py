@@ -17,7 +17,7 @@ from conftest import Finished
 from linkbench.api.data import Artefact
 from linkbench.errors import InputError
 from linkbench.store import tensorfile, upkeep
-from linkbench.store.store import DAY, Store, Stored
+from linkbench.store.store import DAY, Store, Stored, digest_of
 
 REAL, RENDERED = {"cohort": {"use": "celeba"}}, {"cohort": {"use": "rendered"}}
 
@@ -29,7 +29,8 @@ def put(store: Store, stage: str, number: int, inputs: dict[str, str] | None = N
 
 def aged(store: Store, entry: Stored, seconds: float) -> None:
     then = time.time() - seconds
-    os.utime(store._key_file(entry.key), (then, then))
+    for path in (store._key_file(entry.key), store.object_file(entry.digest)):
+        os.utime(path, (then, then))
 
 
 def flip(path: Path) -> None:
@@ -71,6 +72,70 @@ def test_a_stale_read_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert Store(tmp_path / "s").read(entry.digest) is not None
 
 
+def test_what_another_machine_set_aside_is_put_back_if_it_is_whole(tmp_path: Path) -> None:
+    """A machine with a stale view was stopped between setting a good object aside and looking at it again."""
+    store = Store(tmp_path / "s")
+    entry = put(store, "rank", 1)
+    here = Store(tmp_path / "s")
+    here.quarantine_file(entry.digest).parent.mkdir()
+    store.object_file(entry.digest).rename(here.quarantine_file(entry.digest))
+    assert here.read(entry.digest) is not None
+    assert (upkeep.quarantine(here), here.quarantined) == ([], [])
+    assert store.object_file(entry.digest).exists()
+
+
+def test_a_new_object_is_served_though_a_damaged_one_is_set_aside(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    entry = put(store, "rank", 1)
+    flip(store.object_file(entry.digest))
+    here, there = Store(tmp_path / "s"), Store(tmp_path / "s")
+    assert here.read(entry.digest) is None
+    assert there.read(entry.digest) is None
+    assert (len(here.quarantined), there.quarantined) == (1, [])
+    assert put(there, "rank", 1).digest == entry.digest
+    assert here.read(entry.digest) is not None
+
+
+def test_bytes_and_names_are_flushed_before_anybody_relies_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut may leave: never a name without its bytes, never a key without its object."""
+    store = Store(tmp_path / "s")
+    events: list[tuple[str, Path]] = []
+    flush, rename = os.fsync, os.replace
+
+    def flushed(handle: int) -> None:
+        events.append(("flush", Path(os.readlink(f"/proc/self/fd/{handle}"))))
+        flush(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        assert ("flush", Path(source)) in events
+        events.append(("rename", Path(target)))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", renamed)
+    entry = put(store, "rank", 1)
+    thing, key = store.object_file(entry.digest), store._key_file(entry.key)
+    place = {event: number for number, event in enumerate(events)}
+    assert place["rename", thing] < place["flush", thing.parent] < place["rename", key] < place["flush", key.parent]
+    assert {("flush", thing.parent.parent), ("flush", key.parent.parent)} <= set(events), "new folders have names too"
+
+
+@pytest.mark.parametrize("digest", ["../../../secret", "0" * 63, "A" * 64, 3, None])
+def test_a_digest_that_is_none_never_becomes_a_path(tmp_path: Path, digest: Any) -> None:
+    store = Store(tmp_path / "s")
+    secret = tmp_path / "secret.safetensors"
+    secret.write_text("mine")
+    entry = put(store, "rank", 1)
+    record = {"key": entry.key, "digest": digest, "seconds": 0.1}
+    store._key_file(entry.key).write_text(json.dumps({**record, "check": digest_of(record)}))
+    assert store.find(entry.key) is None
+    assert upkeep.items(store) == []
+    assert upkeep.strays(store, young=True) == sorted([store.object_file(entry.digest), store._key_file(entry.key)])
+    assert secret.exists()
+
+
 def test_an_object_that_vanishes_is_a_miss(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     entry = put(store, "rank", 1)
@@ -102,19 +167,42 @@ def test_room_is_made_from_what_was_used_least(tmp_path: Path) -> None:
     assert len(upkeep.beyond(found, 0)) == 4
 
 
+def test_a_shared_object_is_as_young_as_its_last_use(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    old, other = put(store, "rank", 1, kind="a"), put(store, "rank", 2)
+    again = put(store, "rank", 1, kind="b")
+    for entry, days in ((old, 10), (other, 5), (again, 1)):
+        aged(store, entry, days * DAY)
+    found = upkeep.items(store)
+    assert [item.digest for item in upkeep.beyond(found, found[0].size)] == [other.digest]
+
+
 def test_shared_objects_stay_and_so_does_what_a_run_has_just_written(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     same = [put(store, "rank", 1, kind=kind) for kind in "ab"]
     young = put(store, "rank", 2)
     aged(store, same[0], 2 * DAY)
     assert same[0].digest == same[1].digest
-    gone = upkeep.remove(store, upkeep.items(store))
+    gone = upkeep.settled(upkeep.items(store))
     assert [item.key["kind"] for item in gone] == ["a"]
+    upkeep.remove(store, gone)
     assert store.find(same[0].key) is None
     assert store.read(same[1].digest) is not None
     assert store.read(young.digest) is not None
-    assert len(upkeep.remove(store, upkeep.items(store), young=True)) == 2
+    upkeep.remove(store, upkeep.items(store), young=True)
     assert list((tmp_path / "s" / "objects").glob("*/*")) == []
+
+
+def test_an_object_that_a_run_leaves_again_while_room_is_made_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    entry = put(store, "rank", 1)
+    aged(store, entry, 2 * DAY)
+    gone = upkeep.settled(upkeep.items(store))
+    os.utime(store.object_file(entry.digest))  # written again, its new key is about to follow
+    upkeep.remove(store, gone)
+    assert store.read(entry.digest) is not None
+    assert upkeep.strays(store) == []
+    assert upkeep.strays(store, young=True) == [store.object_file(entry.digest)]
 
 
 def test_real_people_go_with_all_that_came_of_them(tmp_path: Path) -> None:
@@ -127,6 +215,10 @@ def test_real_people_go_with_all_that_came_of_them(tmp_path: Path) -> None:
     put(store, "train", 5, {"cohort": drawn.digest})
     found = upkeep.of_real_people(upkeep.items(store), lambda name: name != "rendered")
     assert sorted(item.key["seed"] for item in found) == [1, 3, 4]
+    store._key_file(real.key).unlink()  # somebody made room
+    store.object_file(real.digest).unlink()
+    found = upkeep.of_real_people(upkeep.items(store), lambda name: name != "rendered")
+    assert sorted(item.key["seed"] for item in found) == [3, 4], "what came of it is not forgotten"
 
 
 @pytest.mark.parametrize("content", [None, "[", "[]", '{"scenario": {}}'])
@@ -159,15 +251,23 @@ def test_the_commands(home: Path, run_cli: Callable[..., Finished]) -> None:
     kept = run_cli("store", "prune", "--unreachable-from", "other", "--store", "s")
     assert kept.status == 0
     assert "removed 0 stages" in kept.out
-    assert "younger than an hour and stay" in kept.out
+    assert "used within the last hour and stay" in kept.out
     store = Store(Path("s"))
     for item in upkeep.items(store):
-        os.utime(item.file, (time.time() - DAY / 2,) * 2)
+        for path in (item.file, store.object_file(item.digest)):
+            os.utime(path, (time.time() - DAY / 2,) * 2)
+    stray = store.object_file("0" * 64)
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"")
+    os.utime(stray, (time.time() - DAY / 2,) * 2)
+    assert "belongs to no finished stage" in run_cli("store", "verify", "--store", "s").out
     before = len(upkeep.items(store))
     said = run_cli("store", "prune", "--unreachable-from", "other", "--store", "s", "--dry-run")
     assert "would remove" in said.out
-    assert len(upkeep.items(store)) == before
-    assert run_cli("store", "prune", "--unreachable-from", "other", "--store", "s").status == 0
+    assert (len(upkeep.items(store)), stray.exists()) == (before, True)
+    done = run_cli("store", "prune", "--unreachable-from", "other", "--store", "s")
+    assert (done.status, done.out) == (0, said.out.replace("would remove", "removed"))
+    assert not stray.exists()
     assert 0 < len(upkeep.items(store)) < before
     assert " 0 computed" in run_cli(*OTHER).out, "what a results folder needs was kept"
     item = max(upkeep.items(store), key=lambda item: item.size)
@@ -175,7 +275,10 @@ def test_the_commands(home: Path, run_cli: Callable[..., Finished]) -> None:
     bad = run_cli("store", "verify", "--store", "s")
     assert bad.status == 1
     assert f"{item.stage} {item.digest[:16]}: damaged, now" in bad.out
-    assert run_cli("store", "purge", "--store", "s").status == 0
+    would = run_cli("store", "purge", "--dry-run", "--store", "s").out
+    assert "would remove 1 file damaged, unfinished or of no stage" in would
+    assert len(upkeep.quarantine(store)) == 1
+    assert run_cli("store", "purge", "--store", "s").out == would.replace("would remove", "removed")
     assert upkeep.quarantine(store) == []
 
 
@@ -185,6 +288,8 @@ def test_the_commands(home: Path, run_cli: Callable[..., Finished]) -> None:
         (("prune",), "say what can go"),
         (("prune", "--older-than", "soon"), "expected something like 12h, 30d or 8w"),
         (("prune", "--keep", "5Q"), "expected something like 500M or 5G"),
+        (("prune", "--keep", "9" * 400), "expected something like 500M or 5G"),
+        (("prune", "--keep=-1G"), "expected something like 500M or 5G"),
         (("prune", "--unreachable-from", "nowhere"), "is no results folder"),
         (("show", "nowhere"), "is no results folder"),
     ],

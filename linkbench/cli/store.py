@@ -68,7 +68,11 @@ def show(results: tuple[Path, ...], store: Path | None) -> None:
 def prune(
     older_than: str | None, keep: str | None, folders: tuple[Path, ...], dry_run: bool, store: Path | None
 ) -> None:
-    """Make room. What goes is computed again when it is needed; what is an hour old or less stays."""
+    """Make room. What goes is computed again when it is needed.
+
+    Several options together remove what any of them names. What was used within the last hour stays, as a run may be at
+    work; what belongs to no stage and is older goes in any case.
+    """
     from linkbench.store import upkeep
 
     if older_than is None and keep is None and not folders:
@@ -83,7 +87,13 @@ def prune(
     if room is not None:
         left = [item for item in found if item.file not in gone]
         gone |= {item.file: item for item in upkeep.beyond(left, int(room))}
-    _remove(where, list(gone.values()), dry_run)
+    settled = upkeep.settled(list(gone.values()))
+    if not dry_run:
+        upkeep.remove(where, settled)
+    _removed(settled, dry_run)
+    if len(settled) < len(gone):
+        click.echo(f"{len(gone) - len(settled)} stages were used within the last hour and stay: a run may be at work")
+    _remove_files(upkeep.strays(where), dry_run, "of no stage")
 
 
 @examples("linkbench store verify")
@@ -100,7 +110,7 @@ def verify(store: Path | None) -> None:
         aside = where.path / "quarantine" / f"{item.digest}.safetensors"
         click.echo(f"{item.stage} {item.digest[:16]}: " + (f"damaged, now {aside}" if aside.exists() else "gone"))
     for path in upkeep.strays(where):
-        click.echo(f"{path}: belongs to no finished stage; it can be removed")
+        click.echo(f"{path}: belongs to no finished stage; 'linkbench store prune' removes it")
     click.echo(f"{where.path}: {_amount(found)}, {len(bad)} of them damaged or gone")
     if bad:
         raise SystemExit(1)
@@ -113,19 +123,19 @@ def verify(store: Path | None) -> None:
 def purge(dry_run: bool, store: Path | None) -> None:
     """Forget real people: cohorts with their photos, and all that was computed from them, networks included.
 
-    Results folders are not touched; reports of real people hold no photos. Do not run it while a run is at work.
+    What was computed from something that the store no longer holds goes too, and every damaged or unfinished file:
+    nobody knows whom they show. Results folders are not touched; reports of real people hold no photos. Do not run it
+    while a run is at work.
     """
     from linkbench.store import upkeep
 
     where = _open(store)
-    _remove(where, upkeep.of_real_people(upkeep.items(where), _shows_real_people), dry_run, young=True)
-    aside = upkeep.quarantine(where)
-    for path in [] if dry_run else aside:
-        path.unlink(missing_ok=True)
-    if aside:
-        click.echo(
-            f"{'would remove' if dry_run else 'removed'} {len(aside)} damaged objects: nobody knows what they show"
-        )
+    gone = upkeep.of_real_people(upkeep.items(where), _shows_real_people)
+    unknown = [*upkeep.strays(where, young=True), *upkeep.quarantine(where), *sorted((where.path / "tmp").iterdir())]
+    if not dry_run:
+        upkeep.remove(where, gone, young=True)
+    _removed(gone, dry_run)
+    _remove_files(unknown, dry_run, "damaged, unfinished or of no stage")
 
 
 def _shows_real_people(name: str) -> bool:
@@ -150,18 +160,23 @@ def _open(path: Path | None) -> Store:
     return Store(folder)
 
 
-def _remove(store: Store, gone: list[Item], dry_run: bool, *, young: bool = False) -> None:
+def _removed(gone: list[Item], dry_run: bool) -> None:
     from linkbench.store import upkeep
 
-    done = gone if dry_run else upkeep.remove(store, gone, young=young)
-    _table("stage", list(upkeep.by_stage(done).items()))
-    click.echo(f"{'would remove' if dry_run else 'removed'} {_amount(done)}")
-    if len(done) < len(gone):
-        click.echo(f"{len(gone) - len(done)} stages are younger than an hour and stay: a run may be at work")
+    _table("stage", list(upkeep.by_stage(gone).items()))
+    click.echo(f"{'would remove' if dry_run else 'removed'} {_amount(gone)}")
+
+
+def _remove_files(paths: list[Path], dry_run: bool, what: str) -> None:
+    for path in [] if dry_run else paths:
+        path.unlink(missing_ok=True)
+    if paths:
+        count = f"{len(paths):,} file{'' if len(paths) == 1 else 's'}"
+        click.echo(f"{'would remove' if dry_run else 'removed'} {count} {what}")
 
 
 def _number(text: str, units: dict[str, float] | dict[str, int], option: str, example: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]?)B?", text.strip())
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-zA-Z]?)B?", text.strip())
     if found is None or found[2] not in units:
         raise click.BadParameter(f"expected something like {example}, found {text!r}", param_hint=option)
     return float(found[1]) * units[found[2]]

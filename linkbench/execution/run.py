@@ -239,7 +239,13 @@ class Run:
         artefact = self.store.read(self.records[id_].entry.digest)
         if artefact is None:
             if watcher:
-                watcher.note(step_label(self.plan.steps[id_]), "was damaged or gone in the store: computed again")
+                aside = self.store.quarantine_file(self.records[id_].entry.digest)
+                what = (
+                    f"was damaged in the store and is now {aside}"
+                    if aside in self.store.quarantined
+                    else "was gone from the store"
+                )
+                watcher.note(step_label(self.plan.steps[id_]), f"{what}: computed again")
             self._compute(id_, watcher)
             artefact = self.store.read(self.records[id_].entry.digest)
             assert artefact is not None

@@ -2,13 +2,13 @@
 
     objects/ab/<sha256 of the file>.safetensors    what a stage left behind
     keys/ab/<sha256 of the key>.json               which object a stage with this key left, and the key itself
-
     quarantine/                                    objects whose bytes are not what they were
 
 Everything is written under a temporary name, flushed to the disk and renamed, so neither a killed process nor a lost
 power supply leaves half an entry, and any number of processes and machines can share a store. An object is verified by
 its digest whenever it is read. One that fails is read again, as a network disk may show an old file for a moment; then
-it is set aside, where it can be looked at, and its stage runs again.
+it is set aside, where it can be looked at, and its stage runs again. Whoever misses an object looks there too, and
+puts back what is whole.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,6 +36,11 @@ PAUSES = (0.0, 0.05, 0.25)
 """Seconds before each attempt to read an object: a network disk may lag behind what another machine wrote."""
 
 DAY = 86_400.0
+
+USED = 600.0
+"""Seconds: so exactly is it known when an entry was last of use."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Stored(NamedTuple):
@@ -93,40 +99,49 @@ class Store:
         if found is None or found.key != key:
             return None
         with contextlib.suppress(OSError):  # a store that is only read
-            if path.stat().st_mtime < time.time() - DAY:
-                os.utime(path)  # when it was last of use, to the day, for whoever makes room
+            if path.stat().st_mtime < time.time() - USED:
+                os.utime(path)  # when it was last of use, for whoever makes room
         return found
 
     def read(self, digest: str) -> Artefact | None:
         """The artefact, memory-mapped, or None if it is gone or damaged; a damaged one is set aside."""
         for pause in PAUSES:
             time.sleep(pause)
-            try:
-                return self._read(digest)
-            except (OSError, TensorFileError):
-                self.verified.discard(digest)
-        self._set_aside(digest)
-        return None
+            if (found := self._read(digest)) is not None:
+                return found
+        return self._read(digest) if self._put_in_order(digest) else None
 
-    def _read(self, digest: str) -> Artefact:
+    def _read(self, digest: str) -> Artefact | None:
         path = self.object_file(digest)
-        if digest not in self.verified:
-            if tensorfile.file_digest(path) != digest:
-                raise TensorFileError("the digest does not match")
-            self.verified.add(digest)
-        return tensorfile.read(path)
+        try:
+            if digest not in self.verified:
+                if tensorfile.file_digest(path) != digest:
+                    return None
+                self.verified.add(digest)
+            return tensorfile.read(path)
+        except (OSError, TensorFileError):
+            self.verified.discard(digest)
+            return None
 
-    def _set_aside(self, digest: str) -> None:
-        """Move a damaged object out of the way; it comes back if it is whole after all, as another machine sees it."""
-        path = self.object_file(digest)
-        aside = self.path / "quarantine" / path.name
+    def quarantine_file(self, digest: str) -> Path:
+        """Where an object is set aside once it is damaged."""
+        return self.path / "quarantine" / self.object_file(digest).name
+
+    def _put_in_order(self, digest: str) -> bool:
+        """Move a damaged object out of the way, and what lies there back if it is whole: as another machine sees it."""
+        path, aside = self.object_file(digest), self.quarantine_file(digest)
+        moved = False
         with contextlib.suppress(OSError):  # it is gone, or the store is only read
             aside.parent.mkdir(exist_ok=True)
             os.replace(path, aside)
+            moved = True
+        with contextlib.suppress(OSError):  # there is none, or another machine has just put it back
             if tensorfile.file_digest(aside) == digest:
-                os.replace(aside, path)
-            else:
+                self._place(aside, path)
+                return True
+            if moved:
                 self.quarantined.append(aside)
+        return False
 
     def write(self, key: dict[str, Any], artefact: Artefact, clock: Any) -> Stored:
         """Store what a stage left; `clock()` gives its seconds once its streams have been consumed."""
@@ -157,18 +172,33 @@ class Store:
 
     @staticmethod
     def _place(temporary: Path, final: Path) -> None:
-        final.parent.mkdir(parents=True, exist_ok=True)
+        if not final.parent.is_dir():
+            final.parent.mkdir(parents=True, exist_ok=True)
+            _flush_folder(final.parent.parent)
         temporary.chmod(0o644)
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())  # or a crash could leave the name without the bytes
         os.replace(temporary, final)
+        _flush_folder(final.parent)  # a key must not outlive the object that it names
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can."""
+    with contextlib.suppress(OSError):  # no folder can be opened on Windows
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def read_entry(path: Path) -> Stored | None:
     """What a file of `keys` says, or None where it is damaged."""
     try:
         record = json.loads(path.read_bytes())
-        if record.pop("check") != digest_of(record):
+        if record.pop("check") != digest_of(record) or not isinstance(record["key"], dict):
+            return None
+        if not _DIGEST.fullmatch(record["digest"]):  # it becomes a path
             return None
         return Stored(record["key"], record["digest"], record["seconds"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -36,11 +36,18 @@ def items(store: Store) -> list[Item]:
     found = []
     for file in (store.path / "keys").glob("*/*.json"):
         entry = read_entry(file)
-        if entry is not None:
-            path = store.object_file(entry.digest)
-            size = path.stat().st_size if path.exists() else 0
-            found.append(Item(file, entry.key, entry.digest, size, file.stat().st_mtime))
+        with contextlib.suppress(OSError):  # somebody else has just removed it
+            if entry is not None:
+                used = file.stat().st_mtime
+                found.append(Item(file, entry.key, entry.digest, _size(store.object_file(entry.digest)), used))
     return sorted(found, key=lambda item: (item.used, item.digest))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def size(found: Iterable[Item]) -> int:
@@ -75,13 +82,15 @@ def older(found: list[Item], seconds: float) -> list[Item]:
 def beyond(found: list[Item], room: int) -> list[Item]:
     """What must go, least recently used first, so that the rest takes no more than `room` bytes."""
     total = size(found)
+    last: dict[str, Item] = {}
+    for item in reversed(found):  # stages may share an object: its last use counts
+        last.setdefault(item.digest, item)
     gone: set[str] = set()
-    for item in found:
+    for item in reversed(last.values()):
         if total <= room:
             break
-        if item.digest not in gone:
-            total -= item.size
-            gone.add(item.digest)
+        total -= item.size
+        gone.add(item.digest)
     return [item for item in found if item.digest in gone]
 
 
@@ -94,35 +103,50 @@ def unreachable(found: list[Item], folders: Iterable[Path]) -> list[Item]:
 def of_real_people(found: list[Item], shows_real_people: Callable[[str], bool]) -> list[Item]:
     """Cohorts with photos of real people and all that was computed from them, networks and predictions included.
 
+    What was computed from something that the store no longer holds goes too: nobody knows whom it shows.
     shows_real_people: whether the cohort plugin of this name brings photos of real people.
     """
+    known = {item.digest for item in found}
     tainted: set[str] = set()
     for item in found:
         cohort = item.key.get("plugins", {}).get("cohort")
-        if item.stage == "cohort" and (cohort is None or shows_real_people(str(cohort.get("use")))):
+        if item.stage == "cohort":
+            shown = cohort is None or shows_real_people(str(cohort.get("use")))
+        else:
+            shown = not _inputs(item) <= known
+        if shown:
             tainted.add(item.digest)
     growing = True
     while growing:
         before = len(tainted)
-        tainted |= {item.digest for item in found if tainted & set(item.key.get("inputs", {}).values())}
+        tainted |= {item.digest for item in found if tainted & _inputs(item)}
         growing = len(tainted) > before
     return [item for item in found if item.digest in tainted]
 
 
-def remove(store: Store, gone: list[Item], *, young: bool = False) -> list[Item]:
-    """Remove stages and the objects that no other stage shares; what is younger than YOUNG stays unless `young`.
+def _inputs(item: Item) -> set[str]:
+    return set(item.key.get("inputs", {}).values())
 
-    Returns what was removed.
+
+def settled(found: list[Item]) -> list[Item]:
+    """What may be removed while runs are at work: nothing younger than YOUNG."""
+    return [item for item in found if item.used < time.time() - YOUNG]
+
+
+def remove(store: Store, gone: list[Item], *, young: bool = False) -> None:
+    """Remove stages, and the objects that no other stage shares; an object younger than YOUNG only with `young`.
+
+    Another run may have left the same object again and be about to name it.
     """
-    if not young:
-        gone = [item for item in gone if item.used < time.time() - YOUNG]
     files = {item.file for item in gone}
     for item in gone:
         item.file.unlink(missing_ok=True)
     shared = {item.digest for item in items(store) if item.file not in files}
     for digest in {item.digest for item in gone} - shared:
-        store.object_file(digest).unlink(missing_ok=True)
-    return gone
+        path = store.object_file(digest)
+        with contextlib.suppress(FileNotFoundError):
+            if young or path.stat().st_mtime < time.time() - YOUNG:
+                path.unlink()
 
 
 def damaged(store: Store, found: list[Item]) -> list[Item]:
@@ -131,16 +155,16 @@ def damaged(store: Store, found: list[Item]) -> list[Item]:
     return [item for item in found if item.digest in bad]
 
 
-def strays(store: Store) -> list[Path]:
-    """Objects without a stage, and temporary files, older than YOUNG: what a crash left behind."""
-    known = {store.object_file(item.digest) for item in items(store)}
-    paths = [*(store.path / "objects").glob("*/*.safetensors"), *(store.path / "tmp").iterdir()]
+def strays(store: Store, *, young: bool = False) -> list[Path]:
+    """Files that belong to no stage: objects, and keys that cannot be read; older than YOUNG, or all with `young`."""
+    found = items(store)
+    known = {item.file for item in found} | {store.object_file(item.digest) for item in found}
     out = []
-    for path in paths:
+    for path in [*(store.path / "objects").glob("*/*"), *(store.path / "keys").glob("*/*")]:
         with contextlib.suppress(OSError):
-            if path not in known and path.stat().st_mtime < time.time() - YOUNG:
+            if path not in known and path.is_file() and (young or path.stat().st_mtime < time.time() - YOUNG):
                 out.append(path)
-    return out
+    return sorted(out)
 
 
 def quarantine(store: Store) -> list[Path]:
