@@ -115,8 +115,7 @@ def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def forget() -> None:
         plugins.registry.cache_clear()
-        code.code_digest.cache_clear()
-        code._source.cache_clear()
+        code.forget()
 
     def install(package: str, files: dict[str, str], target: str | None = None) -> Path:
         for name, text in files.items():

@@ -225,8 +225,10 @@ def test_an_edited_plugin_is_another_plugin(fake_plugin: Any) -> None:
 
     one, other = identity("x = 1\n"), identity("x = 2\n")
     assert {key for key in one if one[key] != other[key]} == {"code"}
+    assert identity("x = 2  # for people\n") == other
     assert one["params"] == {"weight": 0.5}
-    assert (one["distribution"], one["version"]) == ("linkbench-pkg", "1.2")
+    assert one["distribution"] == "linkbench-pkg"
+    assert "version" not in one, "a new version number with the same code computes the same"
 
 
 def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
@@ -235,27 +237,30 @@ def test_the_code_of_a_base_class_in_linkbench_belongs_to_a_plugin(
     plugin = "from linkbench.adapters.classifier_attack import ClassifierAttack\nfrom json import dumps\n"
     fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": plugin})
     before = code_digest("pkg.plugin")
-    real = code._source
+    real = code.facts
 
-    def edited(module: str) -> Any:
-        source = real(module)
-        return source and source._replace(content=source.content + b"#" * (module == changed))
+    def edited(source: Any) -> Any:
+        known = real(source)
+        return known._replace(digest="edited") if source.file == changed else known
 
-    for changed, same in (
+    for module, same in (
         ("linkbench.adapters.classifier_attack", False),
         ("linkbench.api.fields", False),
         ("json", True),
     ):
+        found = code.find(module)
+        assert found is not None
+        changed = found.file
         with monkeypatch.context() as patch:
-            patch.setattr(code, "_source", edited)
-            code.code_digest.cache_clear()
+            patch.setattr(code, "facts", edited)
+            code.code_of.cache_clear()
             assert (code_digest("pkg.plugin") == before) is same, changed
+    code.code_of.cache_clear()
 
 
 def test_the_version_of_a_library_behind_a_plugin_is_in_its_key(
     fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from linkbench.registry import spec as specs
     from linkbench.registry.spec import parse_spec
 
     text = GOOD.replace(
@@ -267,27 +272,21 @@ def test_the_version_of_a_library_behind_a_plugin_is_in_its_key(
     assert one["libraries"] == {"numpy": importlib.metadata.version("numpy"), "not-installed": None}
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "999" if name == "numpy" else real(name))
-    specs._version.cache_clear()  # another run
+    code.version_of.cache_clear()  # another run
     other = spec.identity()
-    specs._version.cache_clear()
+    code.version_of.cache_clear()
     assert {key for key in one if one[key] != other[key]} == {"libraries"}
-    assert "libraries" not in parse_spec("attacker", "predicted", ())[0][0].identity()
-
-
-def test_stages_know_their_own_code() -> None:
-    """The digest of a stage covers the mathematics behind it, not the command line."""
-    source = code._source("linkbench.stages.link")
-    assert source is not None
-    names = code._imports(source)
-    assert {"linkbench.metrics.ranking", "linkbench.stages.matching"} <= set(names)
-    assert not any(name.startswith("linkbench.cli") for name in names)
+    assert set(parse_spec("attacker", "predicted", ())[0][0].identity()["libraries"]) == {"numpy"}
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("import a.b, a.c as d  # x\n", {"a.b", "a.c"}),
-        ("    import a.b\n", {"a.b"}),
+        ("def f():\n    import a.b\n", {"a.b"}),
+        ("if TYPE_CHECKING:\n    import a\nelse:\n    import b\n", {"b"}),
+        ("if typing.TYPE_CHECKING:\n    import a\nelif c:\n    import b\n", {"b"}),
+        ("try:\n    import a\nexcept ImportError:\n    from b import c\n", {"a", "b", "b.c"}),
         ("from a import b as c, d\n", {"a", "a.b", "a.d"}),
         ("from a import (\n    b,\n    c as d,\n)\n", {"a", "a.b", "a.c"}),
         ("from a import (  # x, y\n    b,  # z\n)\n", {"a", "a.b"}),
@@ -299,4 +298,4 @@ def test_stages_know_their_own_code() -> None:
     ],
 )
 def test_imports_are_found_in_the_text(text: str, expected: set[str]) -> None:
-    assert set(code._imports(code._Source(text.encode(), "p.q"))) == expected
+    assert set(code.read(text.encode(), "p.q").imports) == expected

@@ -37,6 +37,10 @@ class Plugin(BaseModel):
         """Files and folders of the user that this plugin reads; their content becomes part of the cache key."""
         return []
 
+    def code_modules(self) -> list[str]:
+        """Modules that the parameters name and whose code decides what the plugin does; part of the cache key."""
+        return []
+
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
         """Parameters with which `linkbench check` tries the plugin: those without a default, and small sizes.

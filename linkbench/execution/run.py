@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import time
 import traceback
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from linkbench.api.data import Artefact
@@ -16,13 +14,11 @@ from linkbench.api.progress import listening
 from linkbench.errors import InputError, LinkbenchError
 from linkbench.execution.limits import OverdueError, limited, put_back, user_interrupts
 from linkbench.execution.stdout import Printed, captured
+from linkbench.execution.threads import threads, use_threads
 from linkbench.plan.builder import Plan, Step
 from linkbench.plan.task import Task
-from linkbench.registry.code_digest import code_digest
-from linkbench.registry.spec import nested_specs
+from linkbench.registry.code_digest import NUMERICAL, code_of, version_of
 from linkbench.store.store import KEY_VERSION, Store, Stored
-from linkbench.store.tensorfile import file_digest
-from linkbench.version import __version__
 
 LAST_STAGES = ("quality", "poison_quality", "curves", "rank", "measure")
 """Stages whose artefacts the results are made of."""
@@ -94,39 +90,28 @@ class Run:
         self.interrupted: Callable[[], bool] = lambda: True
         self.records: dict[str, Record] = {}
         self.failures: dict[str, Failure] = {}
-        self.file_digests: dict[Path, str] = {}
 
     def key(self, step: Step) -> dict[str, Any] | None:
         """Everything that decides the result of a step; None while an input is not known yet."""
         if any(id_ not in self.records for id_ in step.inputs.values()):
             return None
+        code = code_of(step.run.partition(":")[0])
+        plugins = {role: spec.identity() for role, spec in step.specs.items()}
+        libraries = {NUMERICAL[name]: version_of(NUMERICAL[name]) for name in sorted(code.libraries)}
         return {
             "key": KEY_VERSION,
             "stage": step.stage,
             "run": step.run,
-            "linkbench": __version__,
-            "code": code_digest(step.run.partition(":")[0]),
-            "plugins": {role: spec.identity() for role, spec in step.specs.items()},
-            "files": {role: digest for role, spec in step.specs.items() if (digest := self._files(spec))},
+            "code": code.digest,
+            "libraries": libraries,
+            "plugins": plugins,
             "settings": step.settings,
             "inputs": {name: self.records[id_].entry.digest for name, id_ in step.inputs.items()},
             "seed": step.seed,
             "device": self.device.partition(":")[0] if step.on_device else "any",
+            # sums over photos are cut into as many parts as there are threads, and rounding tells
+            "threads": threads() if "torch" in libraries or any(map(_computes, plugins.values())) else None,
         }
-
-    def _files(self, spec: Any) -> dict[str, str]:
-        """Digests of the user's files that a plugin, or one named inside it, reads."""
-        paths = list(spec.plugin().input_files())
-        waiting = [spec]
-        while waiting:
-            inside = [inner for _, inner in nested_specs(waiting.pop())]
-            waiting += inside
-            for inner in inside:
-                paths += inner.plugin().input_files()
-        for path in paths:
-            if path not in self.file_digests:
-                self.file_digests[path] = _digest_path(path)
-        return {str(path): self.file_digests[path] for path in paths}
 
     def look_up(self) -> dict[str, bool | None]:
         """For every step, whether it is cached; None where that depends on a step yet to be computed."""
@@ -200,9 +185,8 @@ class Run:
         notes: list[str] = []
         printed = Printed()
         stage = getattr(importlib.import_module(module), function)
-        if step.on_device:
-            with contextlib.suppress(ImportError):  # the stage says what is missing
-                importlib.import_module("torch")  # before the clock runs: an import that is broken off leaves halves
+        if key["threads"] is not None:
+            use_threads()  # before the clock runs: an import that is broken off leaves halves
         try:
             with (
                 put_back(notes),
@@ -252,18 +236,6 @@ class Run:
         return artefact
 
 
-def _digest_path(path: Path) -> str:
-    """Content of a file; names, sizes and times of everything in a folder, which may hold millions of photos."""
-    if path.is_dir():
-        from linkbench.store.store import digest_of
-
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return digest_of(
-            [[str(file.relative_to(path)), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
-        )
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}. Give a path that exists, absolute or relative to here"
-        ) from None
+def _computes(plugin: dict[str, Any]) -> bool:
+    """Whether a plugin, or one named inside it, computes with torch."""
+    return "torch" in plugin["libraries"] or any(_computes(inner) for _, inner in plugin.get("inside", []))

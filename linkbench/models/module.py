@@ -27,6 +27,9 @@ class Module(Architecture):
     )
     arguments: dict[str, Any] = Field({}, description="named arguments of the class")
 
+    def code_modules(self) -> list[str]:
+        return [self.path.partition(":")[0]]
+
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"path": "linkbench.testing.fixtures:Smooth"}

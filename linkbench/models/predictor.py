@@ -195,7 +195,6 @@ def untrained(artefact: Artefact, device: str = "cpu") -> nn.Module:
     """
     spec = artefact.meta["architecture"]
     plugin = registry().load("architecture", spec["name"]).model_validate(spec["params"], strict=False)
-    plugin = plugin.without_weights()  # they are no longer wanted, and may be gone
     network: nn.Module = plugin.build(Schema.from_json(artefact.meta["schema"]), artefact.meta["size"])
     network = look_through(unpack(artefact), network)
     place(network, device)
@@ -207,7 +206,7 @@ def load_predictor(artefact: Artefact, device: str = "cpu") -> Predictor:
     schema = Schema.from_json(artefact.meta["schema"])
     with torch.random.fork_rng(devices=[]):
         network = untrained(artefact, device)
-    load_weights(network, artefact, f"the trained {artefact.meta['architecture']['label']}")
+    load_weights(network, artefact, f"the trained {artefact.meta['architecture']['name']}")
     network = fold(network.eval())
     place(network, device)
     return Predictor(network, schema).eval().requires_grad_(False)

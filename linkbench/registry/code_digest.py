@@ -1,90 +1,279 @@
-"""Digests of code: an edited plugin must not be mistaken for the one whose results are in the store.
+"""Digests of code: an edited stage or plugin must not be mistaken for the one whose results are in the store.
 
-The digest of a module covers its own source and that of every module of the same package, or of linkbench, that it
-imports, directly or not, also inside functions. Imports are found in the text; nothing is executed.
+The digest of a module covers it and every module of its own package, or of linkbench, that running it can reach:
+imports anywhere in it, inside functions too, as far as they go; imports for type checkers alone are none. What counts
+of a module is what Python compiles, so comments, docstrings and layout do not. A module that reads files of its
+package (importlib.resources) brings their content along. Nothing is executed, and what was read of a module is
+remembered in the folder of the store until the file changes.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
-import re
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-_IMPORT = re.compile(r"^[ \t]*(?:from\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+([^\n#;]*))", re.MULTILINE)
+from linkbench.store.location import default_path
 
-_DATA_ONLY = {
-    "linkbench",
-    "linkbench.registry.builtins",
-    "linkbench.registry.registry",
-    "linkbench.scenario.load",
-    "linkbench.registry.spec",
-}
-"""Modules that find or check plugins and cannot change what a stage computes: editing them keeps the store valid."""
+NUMERICAL = {"numpy": "numpy", "torch": "torch", "scipy": "scipy", "PIL": "pillow"}
+"""Libraries that decide numbers: package, and the distribution whose version becomes part of a key."""
+
+FACE = "linkbench"
+"""The package whose names live elsewhere: its own source says where, for type checkers."""
+
+RESOURCES = "importlib.resources"
+FRESH = 2.0
+"""Seconds for which a file may be edited without its time or size telling; such a file is read each time."""
 
 
-class _Source(NamedTuple):
-    """The bytes of a module's file, and the package from which its relative imports start."""
+class Code(NamedTuple):
+    """A module with all that it can reach: digest, the modules, and the numerical libraries among them."""
 
-    content: bytes
+    digest: str
+    modules: frozenset[str]
+    libraries: frozenset[str]
+
+
+class Facts(NamedTuple):
+    """What counts of one module: the digest of what is compiled, and full names of what it imports.
+
+    Of `from a import b` both a and a.b are given, as b may be a module.
+    """
+
+    digest: str
+    imports: tuple[str, ...]
+
+
+class Source(NamedTuple):
+    """The file of a module, and the package from which its relative imports start."""
+
+    file: Path
     package: str
 
 
-@functools.cache
 def code_digest(module: str) -> str:
-    """Digest of a module and of all it imports from its own package and from linkbench."""
-    roots = {module.partition(".")[0], "linkbench"}
-    seen: dict[str, bytes] = {}
+    """Digest of a module and of all that it can reach; the same for all modules without a source."""
+    return code_of(module).digest
+
+
+@functools.cache
+def code_of(module: str) -> Code:
+    """The code behind a module."""
+    roots = {module.partition(".")[0], FACE}
+    seen: dict[str, str] = {}
+    libraries: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in seen or name in _DATA_ONLY:
+        root = name.partition(".")[0]
+        if root in NUMERICAL:
+            libraries.add(root)
+        if name in seen or root not in roots or (name == FACE and module != FACE):
             continue
-        source = _source(name)
-        if source is not None:
-            seen[name] = source.content
-            waiting += [other for other in _imports(source) if other.partition(".")[0] in roots]
-    digest = hashlib.sha256()
-    for name, content in sorted(seen.items()):
-        digest.update(name.encode() + b"\0" + content + b"\0")
-    return digest.hexdigest()[:16]
+        source = find(name)
+        if source is None:
+            continue
+        known = facts(source)
+        seen[name] = known.digest
+        if RESOURCES in known.imports:
+            seen[f"{name} data"] = _data_digest(source.file.parent)
+        waiting += [name.rpartition(".")[0], *known.imports] if "." in name else known.imports
+        waiting += [home for other in known.imports for home in _home(other)]
+    _MEMORY.keep()
+    digest = hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()[:16]
+    return Code(digest, frozenset(seen), frozenset(libraries))
 
 
 @functools.cache
-def _imports(source: _Source) -> list[str]:
-    """Full names of all that is imported; of `from a import b` both a and a.b, as b may be a module."""
-    names = []
-    for base, items, plain in _IMPORT.findall(source.content.decode("utf-8", "replace")):
-        if not base:
-            names += [item.split()[0] for item in plain.split(",") if item.strip()]
-            continue
-        with contextlib.suppress(ImportError):  # more dots than packages: the import itself would fail
-            found = importlib.util.resolve_name(base, source.package)
-            names.append(found)
-            plain_items = re.sub(r"#[^\n]*", "", items).strip("() ").split(",")
-            names += [f"{found}.{item.split()[0]}" for item in plain_items if item.strip()]
-    return names
-
-
-@functools.cache
-def _source(module: str) -> _Source | None:
-    """A module's source, without importing it or its parents; None if it has none."""
-    root, *rest = module.split(".")
-    spec = importlib.util.find_spec(root)
-    if spec is None or spec.origin is None:
+def version_of(distribution: str) -> str | None:
+    """The installed version, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def find(module: str) -> Source | None:
+    """Where a module's source is, without importing it or its parents; None if it has none."""
+    root, *rest = module.split(".")
+    spec = _root(root)
+    if spec is None:
+        return None
+    origin, folders = spec
     if not rest:
-        return _read(Path(spec.origin), root)
-    for folder in spec.submodule_search_locations or []:
+        return Source(origin, root) if origin.suffix == ".py" and origin.is_file() else None
+    for folder in folders:
         inside = Path(folder, *rest)
-        source = _read(inside.with_suffix(".py"), module.rpartition(".")[0]) or _read(inside / "__init__.py", module)
-        if source is not None:
-            return source
+        for file, package in ((inside.with_suffix(".py"), module.rpartition(".")[0]), (inside / "__init__.py", module)):
+            if file.is_file():
+                return Source(file, package)
     return None
 
 
-def _read(file: Path, package: str) -> _Source | None:
-    return _Source(file.read_bytes(), package) if file.suffix == ".py" and file.is_file() else None
+@functools.cache
+def _root(name: str) -> tuple[Path, list[str]] | None:
+    with contextlib.suppress(ValueError):  # a module made by hand has no spec
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            return Path(spec.origin), list(spec.submodule_search_locations or [])
+    return None
+
+
+def facts(source: Source) -> Facts:
+    """What counts of a module."""
+    return _MEMORY.recall(source) or _MEMORY.learn(source, read(source.file.read_bytes(), source.package))
+
+
+def read(content: bytes, package: str) -> Facts:
+    """The facts of a module's text; of text that does not compile, its bytes."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return Facts(hashlib.sha256(content).hexdigest()[:32], ())
+    imports = tuple(dict.fromkeys(_imports(tree, package)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # a docstring, or the text below a constant, is for people
+            node.body = [each for each in node.body if not _is_text(each)] or [ast.Pass()]
+    return Facts(hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:32], imports)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Full names of all that is imported when the module runs."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+            if any(alias.name == FACE for alias in node.names):
+                yield f"{FACE}.*"
+        elif isinstance(node, ast.ImportFrom):
+            with contextlib.suppress(ImportError):  # more dots than packages: the import itself would fail
+                base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If) and _for_types(node.test):
+            for other in node.orelse:
+                yield from _imports(ast.Module([other], []), package)
+        else:
+            yield from _imports(node, package)
+
+
+def _for_types(test: ast.AST) -> bool:
+    """Whether a condition is TYPE_CHECKING."""
+    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+    return name == "TYPE_CHECKING"
+
+
+def _home(name: str) -> list[str]:
+    """The module that a name of linkbench's face comes from; of `import linkbench`, all of them."""
+    package, _, attribute = name.rpartition(".")
+    if package != FACE:
+        return []
+    return [*_homes().values()] if attribute == "*" else [_homes()[attribute]] if attribute in _homes() else []
+
+
+@functools.cache
+def _homes() -> dict[str, str]:
+    """Names of linkbench's face and the modules that they live in, as its source tells type checkers."""
+    source = find(FACE)
+    tree = ast.parse(source.file.read_bytes()) if source else ast.Module([], [])
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and _for_types(node.test)]
+    found = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom) and node.module]
+    return {alias.asname or alias.name: str(node.module) for node in found for alias in node.names}
+
+
+@functools.cache
+def _data_digest(folder: Path) -> str:
+    """Digest of all files below a folder that are no code."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in (".py", ".pyc")]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder)}\0{_MEMORY.content(path)}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+class _Memory:
+    """What was read of files, kept between commands; forgotten as soon as a file has another time or size."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Any] | None = None
+        self.news = False
+
+    def recall(self, source: Source) -> Facts | None:
+        found = self._at(source.file)
+        return Facts(found[0], tuple(found[1])) if isinstance(found, list) and len(found) == 2 else None
+
+    def learn(self, source: Source, known: Facts) -> Facts:
+        self._put(source.file, [known.digest, list(known.imports)])
+        return known
+
+    def content(self, path: Path) -> str:
+        """Digest of a file's bytes."""
+        found = self._at(path)
+        if not isinstance(found, str):
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            self._put(path, found)
+        return found
+
+    def keep(self) -> None:
+        """Write down what is new; a folder that cannot be written only costs time."""
+        if not self.news or self.known is None:
+            return
+        self.news = False
+        file = self._file()
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".modules", dir=file.parent)
+            with os.fdopen(handle, "w", encoding="utf-8") as text:
+                json.dump(self.known, text)
+            os.replace(temporary, file)
+
+    def _file(self) -> Path:
+        # what is compiled from a text is another thing for another Python
+        return default_path() / f"modules-{sys.implementation.cache_tag}.json"
+
+    def _at(self, path: Path) -> Any:
+        if self.known is None:
+            try:
+                read = json.loads(self._file().read_bytes())
+                self.known = read if isinstance(read, dict) else {}
+            except (OSError, ValueError, RecursionError):
+                self.known = {}
+        stamp, kept = self._stamp(path), self.known.get(str(path))
+        return kept[1] if isinstance(kept, list) and len(kept) == 2 and stamp is not None and kept[0] == stamp else None
+
+    def _put(self, path: Path, value: Any) -> None:
+        stamp = self._stamp(path)
+        if stamp is not None and self.known is not None:
+            self.known[str(path)] = [stamp, value]
+            self.news = True
+
+    @staticmethod
+    def _stamp(path: Path) -> list[int] | None:
+        found = path.stat()
+        return None if abs(time.time() - found.st_mtime) < FRESH else [found.st_mtime_ns, found.st_size]
+
+
+_MEMORY = _Memory()
+
+
+def forget() -> None:
+    """Look at all code anew: for tests, which edit it under a running process."""
+    for cached in (code_of, version_of, _root, _homes, _data_digest):
+        cached.cache_clear()
+    _MEMORY.known = None

@@ -22,7 +22,6 @@ import pluggy
 from linkbench.api.hookspecs import Hooks
 from linkbench.api.kinds import KINDS
 from linkbench.errors import PluginError
-from linkbench.version import __version__
 
 API = 1
 """Version of the plugin form; a registration says which one it was written for."""
@@ -42,6 +41,11 @@ class Registration(NamedTuple):
     summary: str
     distribution: str
     version: str
+
+    @property
+    def module(self) -> str:
+        """The module that the plugin is in."""
+        return self.target.partition(":")[0]
 
 
 class Broken(NamedTuple):
@@ -161,10 +165,10 @@ class Registry:
 @functools.cache
 def registry() -> Registry:
     """Built-ins and every installed package with an entry point in the group `linkbench`, loaded once."""
-    from linkbench.registry import builtins
-
+    # by name: what the code of a stage reaches is found by its imports, and a list of names decides no number
+    builtins, own = (importlib.import_module(f"linkbench.{name}") for name in ("registry.builtins", "version"))
     out = Registry()
-    out.add_module(builtins, "linkbench", __version__)
+    out.add_module(builtins, "linkbench", own.__version__)
     for entry in sorted(importlib.metadata.entry_points(group="linkbench"), key=lambda entry: entry.name):
         distribution = entry.dist.name if entry.dist else "unknown"
         version = entry.dist.version if entry.dist else "0"

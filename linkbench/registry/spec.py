@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import functools
-import importlib.metadata
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, get_origin
 
 from pydantic import ValidationError
 
+from linkbench.api.base import Plugin
 from linkbench.api.fields import resolve_nested_with
 from linkbench.errors import Location, PluginError
-from linkbench.registry.code_digest import code_digest
+from linkbench.registry import inputs
+from linkbench.registry.code_digest import NUMERICAL, code_of, version_of
 from linkbench.registry.registry import registry
 
 
@@ -32,27 +32,21 @@ class Spec(NamedTuple):
     def identity(self) -> dict[str, Any]:
         """Everything that decides what the plugin does, for the key of a stage."""
         found = registry().find(self.kind, self.name)
-        code = code_digest(found.target.partition(":")[0])
+        plugin: Plugin = self.plugin()
+        code = [code_of(module) for module in (found.module, *plugin.code_modules())]
+        inside = nested_specs(self)
+        params = inputs.params_without_paths(plugin, self.params)
+        libraries = {NUMERICAL[name] for each in code for name in each.libraries} | set(plugin.libraries)
         out: dict[str, Any] = {
             "use": self.name,
             "distribution": found.distribution,
-            "version": found.version,
-            "code": code,
-            "params": self.params,
+            "code": [each.digest for each in code],
+            "params": {name: value for name, value in params.items() if name not in {key for key, _ in inside}},
+            "libraries": {library: version_of(library) for library in sorted(libraries)},
         }
-        libraries = registry().load(self.kind, self.name).libraries
-        if libraries:
-            out["libraries"] = {library: _version(library) for library in libraries}
-        nested = [value.identity() for _, value in nested_specs(self)]
-        return {**out, "inside": nested} if nested else out
-
-
-@functools.cache
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        if files := inputs.digests(plugin):
+            out["files"] = files
+        return {**out, "inside": [[key, value.identity()] for key, value in inside]} if inside else out
 
 
 class Wrong(NamedTuple):

@@ -21,6 +21,8 @@ from linkbench.execution.run import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
+from linkbench.registry.kinds import SECTIONS
+from linkbench.registry.registry import registry
 from linkbench.registry.spec import nested_specs
 from linkbench.results.conclusions import asked_of, conclude, to_json
 from linkbench.results.flags import Change, Facts, flag
@@ -140,8 +142,8 @@ def plugins(scenario: Scenario) -> list[dict[str, str]]:
     found: dict[tuple[str, str], dict[str, str]] = {}
     while waiting:
         spec = waiting.pop()
-        known = spec.identity()
-        source = {name: known[name] for name in ("distribution", "version", "code")}
+        known = registry().find(spec.kind, spec.name)
+        source = {"distribution": known.distribution, "version": known.version, "code": code_digest(known.module)}
         found[spec.kind, spec.name] = {"kind": spec.kind, "use": spec.name, **source}
         waiting += [inner for _, inner in nested_specs(spec)]
     return [found[place] for place in sorted(found)]

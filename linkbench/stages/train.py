@@ -12,6 +12,8 @@ from linkbench.api.base import Architecture, Recipe
 from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, most_likely
 from linkbench.errors import InputError, PluginError
 from linkbench.plan.task import Task
+from linkbench.registry.spec import Spec
+from linkbench.store.store import digest_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,14 +77,20 @@ def train(task: Task) -> Artefact:
     return Artefact(
         dict(arrays),
         {
-            "architecture": task.specs["architecture"]._asdict(),
-            "recipe": task.specs["recipe"]._asdict(),
+            "architecture": _built(task.specs["architecture"]),
+            "code": digest_of([task.specs[role].identity() for role in ("architecture", "recipe")]),
             "size": size,
             "schema": schema.to_json(),
             "filters": filtered,
             "report": report.to_json(),
         },
     )
+
+
+def _built(spec: Spec) -> dict[str, Any]:
+    """How to build the network again, without the file that its first weights came from: those are trained over."""
+    plugin: Architecture = spec.plugin()
+    return {"name": spec.name, "params": plugin.without_weights().model_dump(mode="json", by_alias=True)}
 
 
 class _Watcher:
@@ -232,6 +240,6 @@ def predict(task: Task) -> Artefact:
         photo = np.flatnonzero(people.split == task.settings["split"])
         probabilities = judge(predictor, _photos(task.inputs["cohort"]), device=task.device, rows=photo)
     if not np.isfinite(probabilities).all():
-        architecture = task.inputs["train"].meta["architecture"]["label"]
+        architecture = task.inputs["train"].meta["architecture"]["name"]
         raise PluginError(f"architecture {architecture} predicts probabilities that are NaN or infinite")
     return Artefact({"photo": photo, "probabilities": probabilities}, {})

@@ -28,7 +28,7 @@ from linkbench.api.data import Artefact
 from linkbench.errors import StoreError, TensorFileError
 from linkbench.store import tensorfile
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Raised when the meaning of a key changes, so that old entries are not mistaken for new ones."""
 
 

@@ -1,0 +1,252 @@
+"""Keys tell the truth: whatever decides a stage's result is in its key, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+from conftest import Finished
+
+from linkbench.cohorts.folder import Folder
+from linkbench.cohorts.samples import photo_folder
+from linkbench.execution import threads
+from linkbench.execution.run import Run
+from linkbench.plan.make import make_plan
+from linkbench.registry import code_digest as code
+from linkbench.registry import inputs
+from linkbench.registry.spec import parse_spec
+from linkbench.scenario.load import load_scenario
+from linkbench.store.store import Store
+
+STAGES = sorted(path.stem for path in (Path(code.__file__).parent.parent / "stages").glob("[a-z]*.py"))
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    code.forget()
+    yield
+    code.forget()
+
+
+@pytest.fixture(scope="module")
+def graph() -> Any:
+    """Who imports whom, found by another program."""
+    return grimp.build_graph("linkbench", exclude_type_checking_imports=True, cache_dir=None)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_code_is_all_that_it_can_reach(graph: Any, stage: str) -> None:
+    module = f"linkbench.stages.{stage}"
+    reached = {module, *graph.find_upstream_modules(module)} - {"linkbench"}
+    parents = {name.rpartition(".")[0] for name in reached} - {"linkbench"}
+    found = {name for name in code.code_of(module).modules if not name.endswith(" data")}
+    assert found == reached | parents | {parent.rpartition(".")[0] for parent in parents} - {"linkbench", ""}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_edit_is_seen_by_the_stages_that_reach_it_and_by_no_other(
+    graph: Any, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"linkbench.stages.{stage}"
+    before, real = code.code_of(module), code.facts
+    for edited in sorted(graph.modules):
+        source = code.find(edited)
+        assert source is not None
+        changed = real(source)._replace(digest="another")
+        monkeypatch.setattr(code, "facts", lambda one, s=source, c=changed: c if one == s else real(one))
+        code.code_of.cache_clear()
+        assert (code.code_of(module).digest != before.digest) == (edited in before.modules), edited
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("x = 1", True), ("x = 1  # why", True), ('"""Of what."""\n\nx = (\n    1\n)', True),
+        ('x = 1\n"""What it is."""', True), ("x = 2", False), ("x = 1\nimport json", False), ("x = '1'", False),
+    ],
+)  # fmt: skip
+def test_what_counts_is_what_is_compiled(text: str, same: bool) -> None:
+    assert (code.read(text.encode(), "p").digest == code.read(b"x = 1", "p").digest) is same
+
+
+def test_docstrings_inside_do_not_count() -> None:
+    plain = "class A:\n    x = 1\n    def f(self):\n        return 1\n    def g(self): ...\n"
+    told = 'class A:\n    """A."""\n    x = 1\n    """x"""\n    def f(self):\n        """F."""\n        return 1\n'
+    told += "    def g(self): ...\n"
+    assert code.read(plain.encode(), "p") == code.read(told.encode(), "p")
+
+
+def test_a_plugin_that_uses_the_face_has_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = {"Defender": "linkbench.api.base"}
+    monkeypatch.setattr(code, "_homes", lambda: homes)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for number, text in enumerate(("from linkbench import Defender\n", "import linkbench as lb\nlb.Defender\n")):
+        (tmp_path / f"faced{number}.py").write_text(text)
+        assert {"linkbench.api.base", "linkbench.api.fields"} <= code.code_of(f"faced{number}").modules
+
+
+def test_data_of_the_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "tabled").mkdir()
+    (tmp_path / "tabled" / "__init__.py").write_text("from importlib.resources import files\n")
+    (tmp_path / "tabled" / "table.csv").write_text("1")
+    before = code.code_digest("tabled")
+    (tmp_path / "tabled" / "table.csv").write_text("2")
+    code.forget()
+    assert code.code_digest("tabled") != before
+    assert "linkbench.genomes.shipped data" in code.code_of("linkbench.genomes.thousand_genomes").modules
+
+
+def test_what_was_read_is_remembered_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINKBENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "remembered.py"
+    file.write_text("x = 1\n")
+    then = time.time() - 60
+    os.utime(file, (then, then))
+    before = code.code_digest("remembered")
+    code.forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "read", lambda *_: pytest.fail("it was read again"))
+        assert code.code_digest("remembered") == before
+    file.write_text("x = 2\n")
+    code.forget()
+    assert code.code_digest("remembered") != before
+    kept = next((tmp_path / "store").glob("modules-*.json"))
+    for spoiled in ("[", "[]", '{"a": 1}', "null"):
+        kept.write_text(spoiled)
+        code.forget()
+        assert code.code_digest("remembered") != before
+
+
+# ------------------------------------------------------------------------------------------------ the user's files
+
+
+def test_a_copy_of_a_folder_is_the_same_input(tmp_path: Path) -> None:
+    folder = photo_folder(tmp_path / "one" if (tmp_path / "one").mkdir() is None else tmp_path)
+    copy = tmp_path / "mount" / "another name"
+    shutil.copytree(folder, copy)
+    one, other = (parse_spec("cohort", {"use": "folder", "path": str(path)}, ())[0][0] for path in (folder, copy))
+    assert one.identity() == other.identity()
+    assert str(tmp_path) not in str(one.identity())
+    photo = next(copy.glob("*.png"))
+    os.utime(photo)
+    assert one.identity() == other.identity(), "a new time is no new content"
+    photo.write_bytes(photo.read_bytes()[:-1])
+    assert one.identity() != other.identity()
+
+
+def test_renamed_and_missing_files_are_other_inputs(tmp_path: Path) -> None:
+    folder = photo_folder(tmp_path)
+    before = inputs.digests(Folder(path=folder))
+    (folder / "0.png").rename(folder / "zero.png")
+    assert inputs.digests(Folder(path=folder)) != before
+    (folder / "zero.png").rename(folder / "0.png")
+    assert inputs.digests(Folder(path=folder)) == before
+
+
+def test_a_large_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINKBENCH_STORE", str(tmp_path / "store"))
+    (tmp_path / "photos").mkdir()
+    folder = photo_folder(tmp_path / "photos")
+    before = inputs.digest(folder)
+    inputs._known_file.cache_clear()
+    monkeypatch.setattr(inputs, "_file_digest", lambda path: pytest.fail("it was read again"))
+    assert inputs.digest(folder) == before
+
+
+# -------------------------------------------------------------------------------------- libraries, threads, versions
+
+SCENARIO = """
+linkbench: 1
+name: keys
+cohort: {use: rendered, count: 24, size: 32}
+genomes: {use: simulated, count: 60}
+models: [{name: s, architecture: {use: small-cnn, width: 2}, recipe: {use: standard, epochs: 1}}]
+defenders: [none, {use: noise, epsilon: 0.02}]
+attackers: [predicted, random]
+measure: {top_k: [1], sizes: [10], resamples: 100}
+"""
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    Path("keys.yaml").write_text(SCENARIO)
+    return Run(make_plan(load_scenario(Path("keys.yaml"))), Store(Path("s")))
+
+
+def first(run: Run, stage: str) -> dict[str, Any]:
+    run.execute()
+    found = run.key(next(step for step in run.plan.steps.values() if step.stage == stage))
+    assert found is not None
+    return found
+
+
+def test_keys_name_libraries_and_threads_where_they_decide(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, genomes = first(run, "train"), first(run, "genomes")
+    assert set(train["libraries"]) >= {"numpy", "torch"}
+    assert train["threads"] == threads.threads()
+    assert set(genomes["libraries"]) == {"numpy"}
+    assert genomes["threads"] is None
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert first(run, "train")["threads"] == 7
+    monkeypatch.setattr(code.importlib.metadata, "version", lambda name: "0.0")
+    code.version_of.cache_clear()
+    assert first(run, "genomes") != genomes
+    assert "version" not in str(genomes.keys())
+
+
+def test_a_version_number_is_no_code(graph: Any) -> None:
+    for stage in STAGES:
+        assert "linkbench.version" not in code.code_of(f"linkbench.stages.{stage}").modules
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("3", 3), ("", None), ("zero", None), ("0", None)])
+def test_threads_are_those_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str, expected: int | None
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert threads.threads() == (expected or len(os.sched_getaffinity(0)))
+
+
+def test_torch_computes_with_that_many() -> None:
+    text = "from linkbench.execution.threads import use_threads; use_threads(); import torch; "
+    text += "print(torch.get_num_threads())"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "1"
+
+
+def test_an_edit_that_matters_is_computed_anew_and_no_other(
+    home: Path, run_cli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures of an old store after an edit: the measured sizes live in a module that was once left out of keys."""
+    Path("keys.yaml").write_text(SCENARIO)
+    assert run_cli("run", "keys.yaml", "--store", "s").status == 0
+    assert " 0 computed" in run_cli("run", "keys.yaml", "--store", "s").out
+    real = code.facts
+
+    def edit(module: str) -> None:
+        source = code.find(module)
+        assert source is not None
+        monkeypatch.setattr(
+            code, "facts", lambda one: real(one)._replace(digest="edited") if one == source else real(one)
+        )
+        code.code_of.cache_clear()
+
+    edit("linkbench.report.tables")
+    assert " 0 computed" in run_cli("run", "keys.yaml", "--store", "s").out
+    edit("linkbench.models.training")
+    said = run_cli("run", "keys.yaml", "--store", "s").out
+    assert " 0 computed" not in said
+    edit("linkbench.metrics.settings")
+    said = run_cli("run", "keys.yaml", "--store", "s").out
+    assert " 0 computed" not in said
