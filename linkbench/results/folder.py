@@ -21,7 +21,6 @@ from linkbench.execution.run import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
-from linkbench.registry.kinds import SECTIONS
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import nested_specs
 from linkbench.results.conclusions import asked_of, conclude, to_json
