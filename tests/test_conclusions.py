@@ -11,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from benchmarks import coverage
+from linkbench.api.budget import Budget
 from linkbench.api.data import Array, Artefact
 from linkbench.errors import InputError
+from linkbench.plan.facts import CellFacts
 from linkbench.report import summary, terminal
 from linkbench.results.cells import Roles
 from linkbench.results.conclusions import ANY, conclude, from_json, to_json
@@ -35,14 +37,15 @@ def first(share: float, people: int = 400, value: float = 1.0) -> Array:
 def setting(n: int = 100, **success: Array | tuple[Array, ...]) -> Setting:
     """A setting of defences by name, each with what one or more attackers reach; `NAME_at_10` has the budget .10."""
     met: dict[Protection, dict[str, Photos]] = {}
-    yardstick = {}
+    yardstick, budgets = {}, {}
     for name, reached in success.items():
         plain, _, budget = name.partition("_at_")
-        key = Protection("none", plain, int(budget) / 100 if budget else None)
+        key = Protection("", plain, int(budget) / 100 if budget else None)
+        budgets[key] = Budget("linf", key.epsilon) if key.epsilon else Budget()
         of = reached if isinstance(reached, tuple) else (reached,)
         met[key] = {f"attacker {at}": photos(values) for at, values in enumerate(of)}
         yardstick[key] = plain if plain in ("none", "noise") else ""
-    return judge(met, yardstick, PLACE, Question(1, n))
+    return judge(met, yardstick, budgets, PLACE, Question(1, n))
 
 
 def said(*settings: Setting) -> str:
@@ -159,6 +162,13 @@ def test_families_are_stated_and_corrected() -> None:
     assert setting(none=first(0.30), a=first(0.285), **crowd).findings[1].against_none == "open"
 
 
+def known(plugin: str, epsilon: float | None) -> CellFacts:
+    return CellFacts.by_name({"poison": "none", "defender": plugin, "epsilon": epsilon, "channel": "png"})
+
+
+FACTS = {"none": known("none", None), "dust": known("noise", 0.01), "pgd": known("joint-pgd", 0.01)}
+
+
 def rank_file(better: list[int], tied: list[int], identity: list[int]) -> Artefact:
     arrays = {name: np.array(values) for name, values in (("better", better), ("tied", tied), ("identity", identity))}
     return Artefact(arrays, {"population": 200})
@@ -183,7 +193,7 @@ def run(models: tuple[str, ...] = ("standard",), seeds: tuple[int, ...] = (0,)) 
                     files[id_] = rank_file(better.tolist(), [0] * 300, list(range(300)))
                     cells.append({"id": id_, "cohort": "c", "genomes": "g", "model": model, "poison": "none",
                                   "defender": label, "epsilon": budget, "channel": "png", "attacker": attacker,
-                                  "seed": seed, "failed": None})  # fmt: skip
+                                  "seed": seed, "failed": None, "facts": FACTS[label].to_json()})  # fmt: skip
     sees = {"predicted": ["variants"], "random": [], "known": ["truth", "variants"]}
     return {"scenario": scenario, "cells": cells, "sees": sees}, files
 
@@ -217,7 +227,7 @@ def test_seeds_are_taken_together_by_person() -> None:
     assert (found.people, found.photos) == (300, 900)
     record["cells"][0]["failed"] = {"stage": "rank", "reason": "it broke"}
     (lost,) = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
-    assert [protection.defender for protection in lost.incomplete] == ["none"]
+    assert [protection.defender for protection in lost.incomplete] == [record["cells"][0]["defender"]]
     assert lost.plain is None
     assert summary.attack(lost) == "Nothing was measured without a defence (success@1 of 100, guessing 1.0%)."
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from linkbench.api.budget import Budget, Norm
 from linkbench.api.data import Artefact
+from linkbench.plan.facts import CellFacts
 from linkbench.registry.spec import Spec
 from linkbench.results.flags import HALF_STEP, Change, Facts, flag
 from linkbench.results.table import Row
@@ -26,7 +28,19 @@ def quality(moved: float | list[float] = 0.01, **largest: float) -> Artefact:
 def facts(name: str = "joint-pgd", *, found: Artefact | None = None, png: bool = False, **params: Any) -> Facts:
     looks = LOOKING if name.endswith("pgd") else frozenset()
     spec = Spec("defender", name, params, name)
-    return Facts(spec, looks, SEX, True, png, Change(spec, found or quality()))
+    cell = CellFacts.by_name({"defender": name, "channel": "png" if png else "float"})
+    spares = any(params.get(parameter) is not None for parameter in ("target_rank", "tolerance"))
+    return Facts(cell, spec, looks, spares, SEX, True, Change(cell.budget, found or quality()))
+
+
+def of_row(known: Facts, row: Row) -> Facts:
+    """The facts of a cell with the budget and the poison that its row names."""
+    cell = known.cell._replace(
+        budget=Budget() if row.epsilon is None else Budget("linf", row.epsilon),
+        plugins={**known.cell.plugins, "poison": row.poison},
+    )
+    change = None if known.change is None else known.change._replace(budget=cell.budget)
+    return known._replace(cell=cell, change=change)
 
 
 def rows(cell: str, success: float = 0.2, epsilon: float | None = 0.01, sex: float = 0.9, **place: Any) -> list[Row]:
@@ -46,7 +60,7 @@ def rows(cell: str, success: float = 0.2, epsilon: float | None = 0.01, sex: flo
 def words(cells: dict[str, tuple[list[Row], Facts]]) -> dict[str, str]:
     """The flags of each cell; all its rows carry the same."""
     given = [row for group, _ in cells.values() for row in group]
-    out = flag(given, {cell: known for cell, (_, known) in cells.items()})
+    out = flag(given, {cell: of_row(known, group[0]) for cell, (group, known) in cells.items()})
     assert [row._replace(flags="") for row in out] == given
     seen = {cell: {row.flags for row in out if row.cell == cell} for cell in cells}
     assert all(len(flags) == 1 for flags in seen.values())
@@ -60,7 +74,8 @@ def alone(known: Facts, **row: Any) -> str:
 def test_nothing_wrong() -> None:
     assert alone(facts()) == ""
     assert alone(facts("none", found=quality(0.0)), epsilon=None) == ""
-    assert alone(Facts(None, frozenset(), SEX, True, False, None), epsilon=None) == ""
+    nobody = CellFacts.by_name({})
+    assert alone(Facts(nobody, None, frozenset(), False, SEX, True, None), epsilon=None) == ""
     assert flag(rows("a"), {}) == rows("a")
 
 
@@ -89,8 +104,8 @@ def test_budget() -> None:
 
 
 def test_budget_of_a_poison() -> None:
-    def poisoned(found: Artefact, png: bool = False, **params: Any) -> str:
-        change = Change(Spec("defender", "shortcut", params, "shortcut"), found)
+    def poisoned(found: Artefact, png: bool = False, epsilon: float | None = None, norm: Norm = "linf") -> str:
+        change = Change(Budget() if epsilon is None else Budget(norm, epsilon), found)
         return alone(facts("none", png=png)._replace(poison=change), epsilon=None)
 
     assert poisoned(quality(), epsilon=0.01) == ""
@@ -99,11 +114,31 @@ def test_budget_of_a_poison() -> None:
     assert poisoned(quality(change_linf=0.0121), epsilon=0.01) == "poison-over-budget-after-publication"
     assert poisoned(quality(projected=0.0, change_linf=0.9)) == "", "it has no budget"
     # 10,000 numbers: a length of 1 is .01 each
-    assert poisoned(quality(change_linf=0.5, change_rms=0.0119), epsilon=1.0, norm=2) == ""
-    assert poisoned(quality(change_rms=0.0121), epsilon=1.0, norm=2) == "poison-over-budget-after-publication"
+    assert poisoned(quality(change_linf=0.5, change_rms=0.0119), epsilon=1.0, norm="l2") == ""
+    assert poisoned(quality(change_rms=0.0121), epsilon=1.0, norm="l2") == "poison-over-budget-after-publication"
     assert (
-        poisoned(quality(change_linf=0.0, change_rms=0.0), png=True, epsilon=0.1, norm=2) == "poison-below-quantisation"
+        poisoned(quality(change_linf=0.0, change_rms=0.0), png=True, epsilon=0.1, norm="l2")
+        == "poison-below-quantisation"
     )
+
+
+def test_budgets_of_other_norms() -> None:
+    def changed(budget: Budget, moved: float | list[float] = 0.01, **largest: float) -> str:
+        known = facts("single-pgd", png=True, found=quality(moved, **largest))
+        assert known.change is not None
+        own = known._replace(cell=known.cell._replace(budget=budget), change=known.change._replace(budget=budget))
+        return flag(rows("a", epsilon=None), {"a": own})[0].flags
+
+    assert changed(Budget("rms", 0.01)) == ""
+    assert changed(Budget("rms", 0.001), change_rms=0.0) == "below-quantisation"
+    assert changed(Budget("rms", 0.01), change_rms=0.0121) == "over-budget-after-publication"
+    assert changed(Budget("rms", 0.01, ceiling=0.02), change_linf=0.03) == "over-budget-after-publication"
+    assert changed(Budget("rms", 0.01), moved=0.0) == "zero-gradient"
+    assert changed(Budget("ssim", 0.9), change_linf=0.5, change_rms=0.3) == "", "what it is in pixels nobody promised"
+    assert changed(Budget("ssim", 0.9, ceiling=0.02), change_linf=0.03) == "over-budget-after-publication"
+    assert changed(Budget("ssim", 0.9, ceiling=0.001), change_linf=0.0, change_rms=0.0) == "below-quantisation"
+    assert changed(Budget("ssim", 0.9), projected=0.05) == "over-budget"
+    assert changed(Budget("ssim", 1.0), moved=0.0) == "", "it may change nothing"
 
 
 @pytest.mark.parametrize(("sex", "expected"), [(0.56, "weak-model"), (0.60, "")])
@@ -163,7 +198,7 @@ def test_weaker_than_noise_is_what_a_paired_test_says() -> None:
     assert table(40, channel="png")["pgd"] == ""
     blind = facts()._replace(looks=False)
     cells = {
-        "noise": (rows("noise"), linked(blind._replace(defender=facts("noise").defender), 32)),
+        "noise": (rows("noise"), linked(blind._replace(cell=facts("noise").cell), 32)),
         "pgd": (rows("pgd"), linked(blind, 40)),
     }
     assert words(cells)["pgd"] == "", "an attacker that looks at no photo is hurt by nothing"

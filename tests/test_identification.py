@@ -36,6 +36,7 @@ from linkbench.api.schema import PAPER
 from linkbench.api.training_data import Photos
 from linkbench.errors import InputError
 from linkbench.plan.coordinates import COORDINATES
+from linkbench.plan.facts import CellFacts
 from linkbench.plan.task import Task
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec
@@ -451,7 +452,7 @@ def test_who_guesses_lies_on_the_line_of_chance() -> None:
     """Also where names are counted on a logarithmic axis: a straight line there would promise too much."""
     place = {**dict.fromkeys(COORDINATES, "none"), "epsilon": None, "seed": 0}
     guesser = RankFile(60, 20, 60, {}, [k / 60 for k in range(1, 61)])
-    cells = [MeasuredCell(place, ("x",), (), {}, {})]
+    cells = [MeasuredCell(place, ("x",), (), {}, {}, CellFacts.by_name(place))]
     none = Roles(frozenset(), frozenset(), frozenset())
     (found,) = _cmc(Material(Results([], {}), cells, none, {"x": guesser}, {}, {}, "95%", Ids()))
     assert found is not None

@@ -116,7 +116,15 @@ def test_what_poisons_changed_stands_in_their_rows(
                 for spec in record["scenario"]["poisons"]
                 if spec["label"].startswith("shortcut")
             ],
-            "epsilon is 0.01, but pixels were changed by up to 0.03",
+            "the recorded budget of shortcut is not that of its epsilon 0.01",
+        ),
+        (
+            lambda record: [
+                cell["poison_budget"].update(radius=0.01)
+                for cell in record["cells"]
+                if cell["poison"].startswith("shortcut")
+            ],
+            "a pixel may change by 0.01, but was changed by up to 0.03",
         ),
     ],
 )
@@ -148,7 +156,15 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
             *(cell.update(epsilon=0.01) for cell in record["cells"] if cell["epsilon"]),
             *(one["params"].update(epsilon=0.01) for one in record["scenario"]["defenders"] if one["name"] == "noise"),
         ],
-        "pixels were changed by up to 0.02",
+        "the recorded budget of noise is not that of its epsilon 0.01",
+    ),
+    "another budget too": (
+        lambda record: [
+            *(cell.update(epsilon=0.01) for cell in record["cells"] if cell["epsilon"]),
+            *(cell["budget"].update(radius=0.01) for cell in record["cells"] if cell["epsilon"]),
+            *(one["params"].update(epsilon=0.01) for one in record["scenario"]["defenders"] if one["name"] == "noise"),
+        ],
+        "a pixel may change by 0.01, but was changed by up to 0.02",
     ),
     "a higher likeness": (lambda record: record["changes"][2].update(ssim=[1.0, 1.0, 1.0]), "SSIM is written"),
     "a smaller change": (lambda record: record["changes"][1].update(linf=0.001), "the largest change"),
@@ -157,7 +173,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "no ranks behind": (lambda record: record.update(ranks=record["ranks"][:-40]), "are damaged"),
     "another protocol": (lambda record: record["protocol"]["split"].update(test=0.3), "does not follow the protocol"),
     "other data": (lambda record: record["protocol"]["data"].update(genomes="00" * 16), "protocol has the digest"),
-    "a flag": (lambda record: record["cells"][0]["flags"].append("below-quantisation"), "does not fit epsilon"),
+    "a flag": (lambda record: record["cells"][0]["flags"].append("below-quantisation"), "does not fit budget"),
     "no plugin": (lambda record: record["plugins"].clear(), "no code is recorded"),
     "a broken scenario": (lambda record: record["scenario"].pop("channels"), "scenario is damaged"),
 }  # fmt: skip

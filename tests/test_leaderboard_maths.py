@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from linkbench.api.budget import Budget
 from linkbench.leaderboard import game, packed_arrays, photos, text
 from linkbench.leaderboard.board import Opponent, Played, Standing, Standings
 from linkbench.leaderboard.protocol import Data, Metrics, Opponents, Protocol, model_keys
@@ -173,7 +174,7 @@ def standings(better: dict[str, np.ndarray], seeds: int = 1) -> Standings:
                         dict.fromkeys(range(seeds), cell))  # fmt: skip
         yardstick = name if name in ("none", "noise") else ""
         rows.append(Standing(name, name, "none", name, None, None, {who: played}, 0.9, 0.01, 1.0, (), "e",
-                             "recomputed", yardstick))  # fmt: skip
+                             "recomputed", yardstick, True, name == "none", Budget()))  # fmt: skip
     return Standings(rules, rules.digest(), "png", 503, 1, 1, [who], [who], rows, ["e"])
 
 

@@ -69,7 +69,7 @@ def run(aim: str | None = "sex", best: bool = True, knowledge: str = "white-box"
 
 
 def found(told: dict[str, Any], given: list[Row] | None = None) -> poisons.Poisons:
-    cells = pooled(read_cells(given or rows()))
+    cells = pooled(read_cells(given or rows(), {}))
     out = poisons.tables(cells, roles(told), told, training.read(told))
     assert out is not None
     return out
@@ -119,7 +119,7 @@ def test_poisons_of_all_phenotypes_show_the_mean_over_them() -> None:
 
 def test_runs_without_poison_have_no_such_matrix() -> None:
     told = run()
-    cells = pooled(read_cells([row for row in rows() if row.poison == "none"]))
+    cells = pooled(read_cells([row for row in rows() if row.poison == "none"], {}))
     assert poisons.tables(cells, roles(told), told, training.read(told)) is None
 
 
@@ -154,7 +154,7 @@ def test_curves_with_numbers_that_are_none_are_left_out() -> None:
     told = run()
     told["training"]["c0"]["history"][1]["loss"] = float("inf")
     assert training.read(told)["0" * 10].accuracy == {"sex": pytest.approx([0.6, 0.7, 0.8, 0.9])}
-    cells = pooled(read_cells(rows()))
+    cells = pooled(read_cells(rows(), {}))
     from linkbench.report.svg import Ids
 
     section = training.curves(Ids(), cells, training.read(told))
@@ -167,7 +167,7 @@ def test_curves_with_numbers_that_are_none_are_left_out() -> None:
 
 def test_later_models_are_named() -> None:
     told = run(knowledge="standard")
-    cells = read_cells(rows())
+    cells = read_cells(rows(), {})
     assert later.later_models(cells, told) == ["best-of, on photos made against standard (shortcut)"]
     assert later.later_models(cells, run()) == []
     assert later.later_models(cells, run(knowledge="best-of")) == [], "an older model is no later one"

@@ -334,7 +334,7 @@ def test_every_flag_of_the_harness_is_explained() -> None:
 def test_seeds_are_pooled() -> None:
     rows = rows_of(attackers=["predicted"], seeds=2)
     rows = [row._replace(value=row.value + 0.1 * row.seed, ci_high=row.ci_high + 0.1 * row.seed) for row in rows]
-    (cell,) = pooled(read_cells(rows))
+    (cell,) = pooled(read_cells(rows, {}))
     assert cell.success[1][10] == pytest.approx((0.24 + 0.05, 0.24 * 0.9, 0.24 * 1.1 + 0.1))
     assert len(cell.ids) == 2
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from linkbench.api.budget import Budget
 from linkbench.errors import InputError
 from linkbench.leaderboard.entry import ChangeRecord, Entry, Interval, read, read_rerun
+from linkbench.leaderboard.facts import CellFacts, Plugins
 from linkbench.leaderboard.photos import CellPhotos
 from linkbench.leaderboard.protocol import Protocol, model_keys, use_key
 from linkbench.leaderboard.verify import check, stored_photos
 from linkbench.results.cells import cleaned
-from linkbench.results.verdicts import YARDSTICKS
 from linkbench.store.store import digest_of
 
 Badge = Literal["claimed", "recomputed", "rerun"]
@@ -57,7 +58,8 @@ class Standing(NamedTuple):
     poison, defender: labels; epsilon: its budget, None where it has none; size: what it counts as where budgets are
     compared, the measured change where it has no epsilon and None where nothing was measured; ssim, linf: of the
     published photo and before publication, for a poison of those that it changed; milliseconds: per photo;
-    yardstick: `none` or `noise` by its plugin where the row is one, else empty.
+    yardstick: `none` or `noise` where the row is one, else empty; unpoisoned, undefended: whether poison or defender
+    leave photos as they are; budget: of the defender.
     """
 
     key: str
@@ -74,6 +76,9 @@ class Standing(NamedTuple):
     entry: str
     badge: Badge
     yardstick: str
+    unpoisoned: bool
+    undefended: bool
+    budget: Budget
 
     @property
     def control(self) -> bool:
@@ -148,6 +153,7 @@ class _Part(NamedTuple):
     poison: dict[str, Any]
     defender: dict[str, Any]
     cells: list[Any]
+    facts: CellFacts
 
 
 def _table(channel_key: str, group: list[Listed]) -> Standings:
@@ -181,14 +187,13 @@ def _parts(listed: Listed, channel_key: str) -> dict[str, _Part]:
     """The cells of an entry through one channel, by the key of poison and defender."""
     scenario = listed.entry.scenario
     channels = {spec["label"] for spec in scenario["channels"] if use_key(spec) == channel_key}
-    poisons = {spec["label"]: spec for spec in scenario["poisons"]}
-    defenders = {(spec["label"], spec["params"].get("epsilon")): spec for spec in scenario["defenders"]}
+    played = Plugins(listed.entry)
     out: dict[str, _Part] = {}
     for cell in listed.entry.cells:
         if cell.channel in channels:
-            pair = poisons[cell.poison], defenders[cell.defender, cell.epsilon]
-            key = digest_of([use_key(spec) for spec in pair])[:16]
-            out.setdefault(key, _Part(listed, *pair, [])).cells.append(cell)
+            known = played.of(cell)
+            key = digest_of([use_key(known.poison), use_key(known.defender)])[:16]
+            out.setdefault(key, _Part(listed, known.poison, known.defender, [], known)).cells.append(cell)
     return out
 
 
@@ -248,7 +253,6 @@ def _row(
     changes = {change.id: change for change in entry.changes}
     measured = _measured(best, changes)
     flags = tuple(dict.fromkeys(cleaned(flag) for part in parts for cell in part.cells for flag in cell.flags))
-    poisoned = best.poison["name"] != "none"
     return Standing(
         key=key,
         label="",
@@ -263,13 +267,16 @@ def _row(
         flags=flags,
         entry=entry.name,
         badge=best.listed.badge,
-        yardstick="" if poisoned or best.defender["name"] not in YARDSTICKS else best.defender["name"],
+        yardstick=best.facts.yardstick,
+        unpoisoned=best.facts.unpoisoned,
+        undefended=best.facts.undefended,
+        budget=best.facts.budget,
     )
 
 
 def _measured(part: _Part, changes: Mapping[str, ChangeRecord]) -> list[ChangeRecord]:
     """What a row changed: photos that the attacker trains on, if they are poisoned, else those that he links."""
-    if part.poison["name"] == "none":
+    if part.facts.unpoisoned:
         ids = {cell.change: None for cell in part.cells}
     else:
         ids = {cell.poison_change: None for cell in part.cells if cell.poison_change is not None}
@@ -287,7 +294,7 @@ def _epsilon(part: _Part) -> float | None:
 
 
 def _size(part: _Part, measured: Iterable[ChangeRecord]) -> float | None:
-    if part.poison["name"] == "none" or part.poison["params"].get("epsilon") is not None:
+    if part.facts.unpoisoned or part.poison["params"].get("epsilon") is not None:
         epsilon = _epsilon(part)
         if epsilon is not None:
             return epsilon
@@ -296,7 +303,7 @@ def _size(part: _Part, measured: Iterable[ChangeRecord]) -> float | None:
 
 def _distinct(rows: list[Standing]) -> list[Standing]:
     """Rows with labels that tell them apart: budgets, poisons, and where that is not enough the entry's name."""
-    first = [row._replace(label=row.defender if row.poison == "none" else _poisoned(row)) for row in rows]
+    first = [row._replace(label=row.defender if row.unpoisoned else _poisoned(row)) for row in rows]
     seen = [(row.label, row.epsilon) for row in first]
     return [
         row if seen.count((row.label, row.epsilon)) == 1 else row._replace(label=f"{row.label} [{row.entry}]")
@@ -305,7 +312,7 @@ def _distinct(rows: list[Standing]) -> list[Standing]:
 
 
 def _poisoned(row: Standing) -> str:
-    if row.defender != "none":
+    if not row.undefended:
         return f"{row.defender} + poison {row.poison}"
     budget = "" if row.epsilon is None else f" at {row.epsilon:.4g}"  # it has a column of its own
     return f"poison {row.poison.removesuffix(budget)}"

@@ -24,6 +24,7 @@ from linkbench.leaderboard.entry import (
 )
 from linkbench.leaderboard.protocol import Data, Protocol, protocol
 from linkbench.leaderboard.protocol import looks as looks_at
+from linkbench.plan.facts import NOTHING
 from linkbench.results import folder as files
 from linkbench.results.results import Results
 from linkbench.results.table import Row
@@ -75,7 +76,7 @@ def make(folder: Path, known: Iterable[Entry] = (), *, name: str | None = None, 
         "machine": run["machine"],
         "plugins": [PluginRecord.model_validate(plugin).model_dump() for plugin in run["plugins"]],
         "sees": run["sees"],
-        "eight_bit": run["eight_bit"],
+        "eight_bit": {cell["channel"]: cell["facts"]["eight_bit"] for cell in run["cells"]},
         "scenario": scenario,
         "failed": [_failure(cell) for cell in run["cells"] if cell["failed"]],
         "changes": [change.record() for change, _ in changes],
@@ -108,7 +109,9 @@ def _check(folder: Path, results: Results) -> None:
                 f"{folder} has {len(scenario[section])} entries under {section!r}; rows of different data never share "
                 f"a table. Run one scenario for each"
             )
-    if not any(spec["name"] == "none" for spec in scenario["defenders"]):
+    if not all("facts" in cell for cell in results.run["cells"]):
+        raise InputError(f"{folder} was made by an earlier linkbench that did not record its budgets; run it again")
+    if not any(spec["name"] == NOTHING for spec in scenario["defenders"]):
         raise InputError(
             f"{folder} has no defender 'none'; the control must always be in the table. Add it and run again"
         )
@@ -149,6 +152,9 @@ def _cells(folder: Path, results: Results) -> tuple[int, str, list[tuple[CellRec
                 flags=list(dict.fromkeys(flag for row in rows[cell["id"]] for flag in row.flags.split(";") if flag)),
                 change=cell["steps"]["quality"],
                 poison_change=cell["steps"].get("poison_quality"),
+                control=cell["facts"]["control"],
+                budget=cell["facts"]["budget"],
+                poison_budget=cell["facts"]["poison_budget"],
             )
             out.append((record, own))
     return population, genomes, out

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from linkbench.api.budget import Budget, Norm
 from linkbench.errors import InputError
 from linkbench.leaderboard.protocol import Protocol
 from linkbench.results.folder import write_text
@@ -47,11 +48,25 @@ class PluginRecord(Strict):
     code: Digest
 
 
+class BudgetRecord(Strict):
+    """What a plugin may change of each photo, see `linkbench.api.budget.Budget`."""
+
+    norm: Norm
+    radius: Finite | None = None
+    ceiling: Finite | None = None
+
+    def budget(self) -> Budget:
+        """As the harness kept it."""
+        return Budget(self.norm, self.radius, self.ceiling)
+
+
 class CellRecord(Strict):
     """One cell: its place in the grid and what was measured there.
 
     success: success@k in a population of n, k and n those of the protocol; auc: area under the ROC curve by rank;
-    change, poison_change: which records of `changes` belong to its photos, and to those that its model was trained on.
+    change, poison_change: which records of `changes` belong to its photos, and to those that its model was trained on;
+    control: whether the defender is what defences are compared with; budget, poison_budget: of defender and poison.
+    Those three are None in entries made before they were recorded; `linkbench.leaderboard.facts` knows what they were.
     """
 
     id: Digest
@@ -67,6 +82,9 @@ class CellRecord(Strict):
     flags: list[Text]
     change: Digest
     poison_change: Digest | None = None
+    control: bool | None = None
+    budget: BudgetRecord | None = None
+    poison_budget: BudgetRecord | None = None
 
 
 class ChangeRecord(Strict):

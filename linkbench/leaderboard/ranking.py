@@ -82,12 +82,12 @@ class AttackerPlace(NamedTuple):
 
 
 def rank(table: Standings) -> Ranking:
-    """The ranking of a table by worst case; ties go to the higher SSIM, then to the name."""
+    """The ranking of a table by worst case; ties go to the higher SSIM, then to the key of plugins and parameters."""
     worst = {row.key: worst_case(row, table.protocol.metrics, table.population) for row in table.rows}
     ranked = [row for row in table.rows if table.complete(row)]
 
     def order(row: Standing) -> tuple[float, float, str]:
-        return round(worst[row.key].value / NEAR) * NEAR, -(row.ssim if row.ssim is not None else 0.0), row.label
+        return round(worst[row.key].value / NEAR) * NEAR, -(row.ssim if row.ssim is not None else 0.0), row.key
 
     ranked.sort(key=order)
     others = sorted((row for row in table.rows if not table.complete(row)), key=order)
@@ -169,7 +169,7 @@ def _shown(ranked: list[Standing], table: Standings) -> Setting | None:
     """What may be said of the ranked rows against the panel; None where no two of them kept their photos."""
     rules = table.protocol.metrics
     met = {
-        Protection("none", row.label, row.epsilon): {
+        Protection("", row.label, row.epsilon): {
             f"{who.attacker} on {who.model}": _photos(row, who, table) for who in table.panel
         }
         for row in ranked
@@ -177,9 +177,10 @@ def _shown(ranked: list[Standing], table: Standings) -> Setting | None:
     }
     if len(met) < 2:
         return None
-    yardstick = {Protection("none", row.label, row.epsilon): row.yardstick for row in ranked}
+    yardstick = {Protection("", row.label, row.epsilon): row.yardstick for row in ranked}
+    budget = {Protection("", row.label, row.epsilon): row.budget for row in ranked}
     place = {"cohort": "", "genomes": "", "model": ANY, "channel": table.channel}
-    return judge(met, yardstick, place, Question(rules.k, rules.n, rules.level, rules.resamples))
+    return judge(met, yardstick, budget, place, Question(rules.k, rules.n, rules.level, rules.resamples))
 
 
 def _has_photos(row: Standing, opponents: list[Opponent]) -> bool:

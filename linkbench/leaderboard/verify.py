@@ -11,6 +11,7 @@ import numpy as np
 from linkbench.api.rounding import HALF_STEP
 from linkbench.leaderboard import packed_arrays, photos
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
+from linkbench.leaderboard.facts import Plugins
 from linkbench.leaderboard.protocol import protocol
 from linkbench.store.store import digest_of
 
@@ -173,22 +174,30 @@ def _differs(what: str, written: Interval, found: Interval) -> str:
 
 
 def _budgets(entry: Entry, stored: Photos) -> Iterator[str]:
-    """Measured changes against budgets, and the flags that follow from both."""
-    poisons = {spec["label"]: spec["params"] for spec in entry.scenario["poisons"]}
+    """Recorded budgets against parameters, measured changes against budgets, and the flags that follow from both."""
+    played = Plugins(entry)
     behind: dict[str, list[CellRecord]] = defaultdict(list)
-    for cell in entry.cells:
+    for cell in filter(played.know, entry.cells):  # of others it is said elsewhere that the scenario has no such cell
+        known = played.of(cell)
+        for spec, budget in ((known.defender, known.budget), (known.poison, known.poison_budget)):
+            epsilon = spec["params"].get("epsilon")
+            if epsilon is not None and epsilon not in (budget.radius, budget.ceiling):
+                yield f"{_place(cell)}: the recorded budget of {spec['name']} is not that of its epsilon {epsilon:g}"
         for id_ in {cell.change, cell.poison_change} - {None}:
             behind[str(id_)].append(cell)
     for change in entry.changes:
         for cell in behind[change.id][:1]:
-            pixelwise = poisons[cell.poison].get("norm") != 2
-            epsilon = (poisons[cell.poison].get("epsilon") if pixelwise else None) if change.poison else cell.epsilon
-            if epsilon is not None and change.linf > epsilon + 1.0 / photos.FINE:
+            pixel = (played.of(cell).poison_budget if change.poison else played.of(cell).budget).pixel
+            if pixel is not None and change.linf > pixel + 1.0 / photos.FINE:
                 yield (
-                    f"{_place(cell)}: epsilon is {epsilon:g}, but pixels were changed by up to {change.linf:.6f}; "
+                    f"{_place(cell)}: a pixel may change by {pixel:g}, but was changed by up to {change.linf:.6f}; "
                     f"the harness lets nothing leave its budget"
                 )
         for cell in [] if change.poison else behind[change.id]:
-            lost = cell.epsilon is not None and 0 < cell.epsilon < HALF_STEP and entry.eight_bit.get(cell.channel, True)
+            budget = played.of(cell).budget
+            if budget.norm == "l2":  # how much that is of each pixel depends on the size of photos
+                continue
+            bound = budget.rms(1)
+            lost = bound is not None and 0 < bound < HALF_STEP and entry.eight_bit.get(cell.channel, True)
             if lost != ("below-quantisation" in cell.flags):
-                yield f"{_place(cell)}: the flag below-quantisation does not fit epsilon and channel"
+                yield f"{_place(cell)}: the flag below-quantisation does not fit budget and channel"

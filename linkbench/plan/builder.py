@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from linkbench.api.base import Defender
 from linkbench.api.data import TEST, TRAIN
 from linkbench.plan.coordinates import COORDINATES
+from linkbench.plan.facts import NOTHING, CellFacts
 from linkbench.registry.spec import Spec
 from linkbench.scenario.file import Model, Scenario
 from linkbench.store.store import digest_of
@@ -34,7 +35,7 @@ class Step(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One point of the grid: where it stands, and the steps behind it by stage."""
+    """One point of the grid: where it stands, what it is, and the steps behind it by stage."""
 
     id: str
     cohort: str
@@ -47,6 +48,7 @@ class Cell(NamedTuple):
     attacker: str
     seed: int
     steps: dict[str, str]
+    facts: CellFacts
 
     def coordinates(self) -> dict[str, Any]:
         """The cell's place in the grid, as columns of the results."""
@@ -126,7 +128,7 @@ class Builder:
 
         A poison that sees a white box sees the attacker's model as it would be without poison.
         """
-        if poison.name == "none":
+        if poison.name == NOTHING:
             return {}
         changed = self.protect(poison, channel, model, base, seed, split=TRAIN)
         posted, quality = self.publish(changed, channel, base, seed, imaginary, split=TRAIN)
@@ -170,8 +172,8 @@ class Builder:
             return self.train(model, base, seed, other_seed=name == "other-seed")
         return self.train(next(other for other in self.scenario.models if other.name == name), base, seed)
 
-    def place(self, coordinates: dict[str, Any], steps: dict[str, str]) -> Cell:
-        """The cell at a place of the grid, with the steps behind it."""
-        cell = Cell(id=digest_of(coordinates)[:10], steps=steps, **coordinates)
+    def place(self, coordinates: dict[str, Any], played: Mapping[str, Spec], steps: dict[str, str]) -> Cell:
+        """The cell at a place of the grid, with its plugins by coordinate and the steps behind it."""
+        cell = Cell(id=digest_of(coordinates)[:10], steps=steps, facts=CellFacts.of(played), **coordinates)
         self.cells.append(cell)
         return cell

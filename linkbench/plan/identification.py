@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from linkbench.api.data import GALLERY, TEST
+from linkbench.plan.facts import NOTHING
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec
 
@@ -30,7 +31,7 @@ def add_cells(builder: Builder) -> None:
                 settings={"split": TEST}, inputs={"train": train, **base}, on_device=True,
             )  # fmt: skip
             baseline: dict[str, str] = {}
-            for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != "none"):
+            for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != NOTHING):
                 protect = builder.protect(defender, channel, model, base, seed, split=GALLERY)
                 publish, quality = builder.publish(protect, channel, base, seed, imaginary, split=GALLERY)
                 gallery = builder.add(
@@ -46,10 +47,14 @@ def add_cells(builder: Builder) -> None:
                 }  # fmt: skip
                 for identifier in scenario.specs["identifiers"]:
                     ranked, measured = _last_steps(builder, identifier, defender, steps, baseline, seed)
-                    if defender.name == "none":
+                    if defender.name == NOTHING:
                         baseline[identifier.label] = ranked
+                    played = {
+                        "cohort": cohort, "model": model.architecture, "defender": defender, "channel": channel,
+                        "attacker": identifier,
+                    }  # fmt: skip
                     builder.place(
-                        {**here, "attacker": identifier.label}, {**steps, "rank": ranked, "measure": measured}
+                        {**here, "attacker": identifier.label}, played, {**steps, "rank": ranked, "measure": measured}
                     )
 
 

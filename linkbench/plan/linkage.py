@@ -8,6 +8,7 @@ from typing import Any
 
 from linkbench.api.data import VALIDATION
 from linkbench.plan.builder import MEASURED, Builder, Cell
+from linkbench.plan.facts import NOTHING
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec
 
@@ -26,8 +27,9 @@ def add_cells(builder: Builder) -> None:
             inputs={"genomes": base["genomes"]},
         )
         place = {"seed": seed, "genomes": genomes.label, "cohort": cohort.label}
+        given = {"genomes": genomes, "cohort": cohort}
         if scenario.models:
-            _photo_cells(builder, place, base, cohort)
+            _photo_cells(builder, place, base, given)
         else:
             predict = builder.add("predict", "linkbench.stages.link:published", seed, inputs={"cohort": base["cohort"]})
             nothing = {
@@ -38,14 +40,14 @@ def add_cells(builder: Builder) -> None:
                 "channel": "float",
             }
             for attacker in scenario.specs["attackers"]:
-                _cell(builder, {**place, **nothing}, {**base, "predict": predict}, attacker)
+                _cell(builder, {**place, **nothing}, {**base, "predict": predict}, {**given, "attacker": attacker})
 
 
-def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], cohort: Spec) -> None:
+def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], given: dict[str, Spec]) -> None:
     """Train every model, protect and publish the photos for each defender and channel, predict and link."""
     seed, scenario = place["seed"], builder.scenario
     known = {"cohort": base["cohort"]}
-    imaginary = registry().load("cohort", cohort.name).imaginary
+    imaginary = registry().load("cohort", given["cohort"].name).imaginary
     asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.specs["attackers"]))
     for model, poison, channel in itertools.product(
         scenario.models, scenario.specs["poisons"], scenario.specs["channels"]
@@ -62,7 +64,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             "curves", "linkbench.stages.train:curves", seed, inputs={"train": train, "cohort": base["cohort"]}
         )
         baseline: dict[str, str] = {}
-        for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != "none"):
+        for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != NOTHING):
             protect = builder.protect(defender, channel, model, base, seed)
             publish, quality = builder.publish(protect, channel, base, seed, imaginary)
             predict = builder.add(
@@ -81,9 +83,13 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 **base, **poisoned, "train": train, "protect": protect, "publish": publish, "quality": quality,
                 "predict": predict, "curves": curves, **held_out,
             }  # fmt: skip
+            played = {
+                **given, "model": model.architecture, "poison": poison, "defender": defender, "channel": channel
+            }  # fmt: skip
             for attacker in scenario.specs["attackers"]:
-                cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, attacker, baseline)
-                if defender.name == "none":
+                everybody = {**played, "attacker": attacker}
+                cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, everybody, baseline)
+                if defender.name == NOTHING:
                     baseline[attacker.label] = cell.steps["rank"]
 
 
@@ -91,11 +97,11 @@ def _cell(
     builder: Builder,
     place: dict[str, Any],
     steps: dict[str, str],
-    attacker: Spec,
+    played: dict[str, Spec],
     baseline: Mapping[str, str] | None = None,
 ) -> Cell:
     """The last steps of a cell: rank and measure, the latter also against the rank without a defender."""
-    seed = place["seed"]
+    seed, attacker = place["seed"], played["attacker"]
     read = ("genomes", "cohort", "predict", *sorted(attacker.plugin().learns_from()))
     inputs: dict[str, str] = {name: steps[name] for name in read if name in steps}
     measure = builder.scenario.measure
@@ -114,4 +120,4 @@ def _cell(
             **({"baseline": baseline[attacker.label]} if baseline and attacker.label in baseline else {}),
         },
     )
-    return builder.place({**place, "attacker": attacker.label}, {**steps, "rank": rank, "measure": rows})
+    return builder.place({**place, "attacker": attacker.label}, played, {**steps, "rank": rank, "measure": rows})

@@ -29,7 +29,11 @@ def costs(cells: list[MeasuredCell], run: dict[str, Any], prefix: str = "") -> L
     Times are those of the machine and moment at which the photos were changed, and are told in run.json only.
     """
     whose = "poison" if prefix else "defender"
-    changed = [cell for cell in cells if cell.metrics.get(f"{prefix}linf_max") and cell.place[whose] != "none"]
+    changed = [
+        cell
+        for cell in cells
+        if cell.metrics.get(f"{prefix}linf_max") and not (cell.facts.unpoisoned if prefix else cell.facts.undefended)
+    ]
     if not changed:
         return None
     taken = {cell["id"]: cell.get(f"{prefix}seconds_per_photo") for cell in run.get("cells", [])}

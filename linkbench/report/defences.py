@@ -31,7 +31,8 @@ def chosen_size(cells: list[MeasuredCell]) -> int | None:
 
 
 def _colours(cells: list[MeasuredCell]) -> dict[str, str]:
-    return colours(list(dict.fromkeys(cell.defender for cell in cells)), {"none": "truth"})
+    plain = {cell.defender: "truth" for cell in cells if cell.facts.undefended}
+    return colours(list(dict.fromkeys(cell.defender for cell in cells)), plain)
 
 
 def _followed(cells: list[MeasuredCell], parts: Roles) -> tuple[list[MeasuredCell], str]:
@@ -61,9 +62,9 @@ def by_epsilon(ids: Ids, cells: list[MeasuredCell], parts: Roles) -> Section | N
             choices.append(Choice(str(k), drawn))
     if not choices:
         return None
-    free = dict.fromkeys(cell.defender for cell in own if cell.epsilon is None and cell.defender != "none")
+    free = dict.fromkeys(cell.defender for cell in own if cell.epsilon is None and not cell.facts.undefended)
     absent = f" Without a budget of this kind, so only in the table: {numbers.and_list(list(free))}." if free else ""
-    named = dict.fromkeys(cell.defender for cell in own if cell.epsilon is not None or cell.defender == "none")
+    named = dict.fromkeys(cell.defender for cell in own if cell.epsilon is not None or cell.facts.undefended)
     return Section(
         "epsilon",
         "What a budget buys",
@@ -92,13 +93,13 @@ def _epsilon_panel(
     for group in grouped(cells, lambda cell: cell.defender):
         measured = [(cell, value) for cell in group if (value := cell.at(k, n))]
         points = sorted((cell.epsilon, value) for cell, value in measured if cell.epsilon is not None)
-        if group[0].defender == "none" and measured:
+        if group[0].facts.undefended and measured:
             points = [(low, measured[0][1]), (high, measured[0][1])]
         if points:
             series.append(Series(group[0].defender, looks[group[0].defender], points))
     if len(series) < 2:
         return None
-    behind = _eight_bits if cells[0].channel != "float" else None
+    behind = _eight_bits if cells[0].facts.eight_bit else None
     name = f"success@{k} in a population of {n} against the budget" + (f", {title}" if title else "")
     return chart.lines(
         ids, name, series, chart.epsilon_axis(budgets), f"success@{k}, n = {n}", top=top, marks=True, behind=behind
@@ -132,7 +133,7 @@ def _clean_models(
     ids: Ids, cells: list[MeasuredCell], k: int, n: int, looks: dict[str, str], attacker: str
 ) -> Section | None:
     """What every model links of unchanged photos."""
-    clean = [cell for cell in cells if cell.defender == "none"]
+    clean = [cell for cell in cells if cell.facts.undefended]
     if not clean:
         return None
     panels, note = panels_of(clean, ("cohort", "genomes", "poison", "channel"))
@@ -280,4 +281,4 @@ def square(value: Value, highest: float) -> Square:
 
 def _defence(cell: MeasuredCell) -> str:
     words = cell.defender if cell.epsilon is None else f"{cell.defender}, ε {numbers.epsilon(cell.epsilon)}"
-    return words if cell.poison == "none" else f"{words}; poison {cell.poison}"
+    return words if cell.facts.unpoisoned else f"{words}; poison {cell.poison}"

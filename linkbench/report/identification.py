@@ -41,7 +41,7 @@ def _sentences(material: Material) -> list[str]:
     ]
     defended: dict[str, list[MeasuredCell]] = {}
     for cell in cells:
-        if cell.defender != "none" and RATE in cell.metrics:
+        if not cell.facts.undefended and RATE in cell.metrics:
             defended.setdefault(_defence(cell), []).append(cell)
     for name, met in defended.items():
         low, high = (pick(met, key=lambda cell: cell.metrics[RATE].value) for pick in (min, max))
@@ -72,9 +72,10 @@ def _matrices(material: Material) -> Matrices | None:
             found = {cell.attacker: defences.square(cell.metrics[RATE], 1.0) for cell in same}
             rows.append((_defence(same[0]), [found.get(name) for name in names]))
         tables.append(Matrix(titles[coordinates(group[0], axes)], names, rows))
+    plain = next((f" Compare with the row {_defence(cell)}." for cell in measured if cell.facts.undefended), "")
     text = (
         f"How often the first name for an unchanged probe is wrong, of the people who use the tool, with "
-        f"{material.level} intervals. The stronger the colour, the better the protection. Compare with the row none."
+        f"{material.level} intervals. The stronger the colour, the better the protection.{plain}"
     )
     return Matrices("Protection rate: defenders against identifiers", text, tables)
 
@@ -82,7 +83,7 @@ def _matrices(material: Material) -> Matrices | None:
 def _looks(material: Material) -> dict[str, str]:
     """The same defences have the same colours in all figures."""
     names = list(dict.fromkeys(_defence(cell) for cell in material.cells))
-    return colours(names, {"none": "truth"} if "none" in names else None)
+    return colours(names, {_defence(cell): "truth" for cell in material.cells if cell.facts.undefended})
 
 
 def _cmc(material: Material) -> Iterable[Section | None]:

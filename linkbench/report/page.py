@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from linkbench.plan.facts import NOTHING
 from linkbench.report import (
     document,
     flags_text,
@@ -24,6 +25,7 @@ from linkbench.results.cells import (
     Failed,
     MeasuredCell,
     cleaned,
+    facts_of,
     pooled,
     roles,
     varying,
@@ -85,7 +87,8 @@ def facts(
     """What was run, in a few lines."""
     run = results.run
     places = [cell.place for cell in cells] or [failed.place for failed in results.failed]
-    out = _played(places)
+    known = [cell.facts for cell in cells] or list(facts_of(run).values())
+    out = _played(places, [fact.plugins for fact in known])
     if later_models := later.later_models(cells, run):
         out.append(Fact("later model", "; ".join(later_models)))
     if files:
@@ -100,13 +103,13 @@ def facts(
     return [fact for fact in (*out, Fact("device", machine), Fact("versions", versions)) if fact.value]
 
 
-def _played(places: list[dict[str, Any]]) -> list[Fact]:
-    """Who and what took part."""
+def _played(places: list[dict[str, Any]], plugins: list[dict[str, str]]) -> list[Fact]:
+    """Who and what took part; nothing of what is nowhere, or leaves all photos as they are."""
     out = []
     for name, plural in (("cohort", "cohorts"), ("genomes", "genomes"), ("model", "models"), ("defender", "defenders"),
                          ("channel", "channels"), ("attacker", "attackers")):  # fmt: skip
         values = list(dict.fromkeys(str(place[name]) for place in places))
-        if values and values not in (["none"], ["published"]):
+        if values and not (plugins and all(own[name] in ("", NOTHING) for own in plugins)):
             out.append(Fact(plural if len(values) > 1 else name, _listed(values)))
     return out
 

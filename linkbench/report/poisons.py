@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from linkbench.plan.facts import NOTHING
 from linkbench.report import numbers
 from linkbench.report.defences import chosen_size
 from linkbench.report.figures import panel_titles
@@ -59,7 +60,7 @@ def tables(
 ) -> Poisons | None:
     """The matrices; nothing where only one poison (or none) was played."""
     main = main_attacker(cells, parts)
-    own = [cell for cell in cells if cell.attacker == main and cell.defender == "none"]
+    own = [cell for cell in cells if cell.attacker == main and cell.facts.undefended]
     if len({cell.poison for cell in own}) < 2:
         return None
     best = _best_of(run)
@@ -116,6 +117,7 @@ def _grid(
     lowest = min((one.value for one, _ in found.values() if one), default=0.0)
     span = max(highest - lowest, 1e-9)
     rows = []
+    clean = {cell.poison for cell in cells if cell.facts.unpoisoned}
     for poison in dict.fromkeys(cell.poison for cell in cells):
         row = [found.get((poison, model), (None, "")) for model in models]
         most = max((one.value for one, _ in row if one), default=0.0)
@@ -124,13 +126,13 @@ def _grid(
                 numbers.percent(one.value),
                 small or numbers.percent_range(one.low, one.high, ""),
                 round(10 * (one.value - lowest) / span),
-                poison != "none" and (model in best if best & set(models) else one.value == most),
+                poison not in clean and (model in best if best & set(models) else one.value == most),
             )
             if one
             else None
             for model, (one, small) in zip(models, row, strict=True)
         ]
-        name = "no poison" if poison == "none" else poison
+        name = "no poison" if poison in clean else poison
         rows.append((f"{name} ({aims[poison]})" if poison in aims else name, squares))
     return Grid(title, models, rows)
 
@@ -158,7 +160,7 @@ def _aims(run: dict[str, Any]) -> dict[str, str | None]:
     return {
         cleaned(spec["label"]): cleaned(aim) if (aim := spec["params"].get("phenotype")) else None
         for spec in poisons
-        if spec["name"] != "none"
+        if spec["name"] != NOTHING
     }
 
 

@@ -78,13 +78,9 @@ def name(finding: Finding) -> str:
     """A protection with its budget."""
     poison, defender, epsilon = finding.protection
     budget = "" if epsilon is None else f", ε {numbers.epsilon(epsilon)}"
-    if poison == "none":
+    if not poison:
         return f"{cleaned(defender)}{budget}"
-    return (
-        f"poison {cleaned(poison)}"
-        if defender == "none"
-        else f"{cleaned(defender)}{budget} and poison {cleaned(poison)}"
-    )
+    return f"{cleaned(defender)}{budget} and poison {cleaned(poison)}" if defender else f"poison {cleaned(poison)}"
 
 
 def attack(setting: Setting) -> str:

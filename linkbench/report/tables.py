@@ -41,14 +41,15 @@ class CellTable(NamedTuple):
     left_out: int
 
 
-def constant_places(places: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Coordinates that are the same in every cell, with their value."""
-    differing = varying(places)
-    first = places[0] if places else {}
+def constant_places(cells: list[MeasuredCell]) -> list[tuple[str, str]]:
+    """Coordinates that are the same in every cell, with their value; genomes only where there are some."""
+    if not cells:
+        return []
+    differing, first = varying([cell.place for cell in cells]), cells[0]
     return [
         (name, place_text(name, value))
-        for name, value in first.items()
-        if name not in differing and value is not None and (name, value) != ("genomes", "none")
+        for name, value in first.place.items()
+        if name not in differing and value is not None and (name != "genomes" or first.facts.plugins["genomes"])
     ]
 
 
@@ -76,7 +77,7 @@ def table(cells: list[MeasuredCell]) -> CellTable:
     ]
     rows = [[source.text(cell) for source in sources] for cell in cells[:MOST]]
     columns = [source.column for source in sources]
-    return CellTable(columns, groups, rows, constant_places([cell.place for cell in cells]), max(0, len(cells) - MOST))
+    return CellTable(columns, groups, rows, constant_places(cells), max(0, len(cells) - MOST))
 
 
 def _axis_sources(cells: list[MeasuredCell]) -> list[_Source]:

@@ -97,7 +97,7 @@ def show(results: Results, console: Console | None = None) -> None:
 
 def _show_cells(results: Results, cells: list[MeasuredCell], screen: _Screen) -> None:
     """The table of every group of cells, and what their numbers are."""
-    constant = [f"{name} {value}" for name, value in constant_places([cell.place for cell in cells])]
+    constant = [f"{name} {value}" for name, value in constant_places(cells)]
     name = cleaned(results.run.get("scenario", {}).get("name", ""))
     screen.say("")
     screen.say(": ".join(filter(None, [name, f"{len(cells)} cells"])), "bold")

@@ -26,11 +26,11 @@ PARAMETER = re.compile(r"[(,]\s*\w+=")
 
 def claims(cells: list[MeasuredCell]) -> Lines | None:
     """Accuracies in %, and those of the predictor trained without poison beside them; None where nothing is claimed."""
-    plain = [cell for cell in cells if cell.defender == "none"]
+    plain = [cell for cell in cells if cell.facts.undefended]
     about = next((name.partition(":")[2] for cell in plain for name in cell.metrics if name.startswith("bound:")), None)
     if about is None:
         return None
-    shown = [cell for cell in plain if cell.poison == "none" or f"bound:{about}" in cell.metrics]
+    shown = [cell for cell in plain if cell.facts.unpoisoned or f"bound:{about}" in cell.metrics]
     differing = varying([cell.place for cell in shown])
     axes = [axis for axis in AXES if axis == "poison" or axis in differing]
     rows = [_row(same[0], axes, about) for same in grouped(shown, lambda cell: coordinates(cell, axes))]

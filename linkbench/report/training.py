@@ -65,7 +65,8 @@ def curves(ids: Ids, cells: list[MeasuredCell], trainings: dict[str, Training]) 
     own = [same[0] for same in grouped(own, lambda cell: coordinates(cell, (*AXES, "poison")))]
     if not own:
         return None
-    looks = colours(list(dict.fromkeys(cell.poison for cell in own)), {"none": "truth"})
+    clean = {cell.poison: "truth" for cell in own if cell.facts.unpoisoned}
+    looks = colours(list(dict.fromkeys(cell.poison for cell in own)), clean)
     panels, note = panels_of(own, AXES)
     phenotypes = dict.fromkeys(name for cell in own for name in _of(cell, trainings).accuracy)
     choices = []
@@ -87,7 +88,7 @@ def curves(ids: Ids, cells: list[MeasuredCell], trainings: dict[str, Training]) 
         "test photos: they choose nothing. The weights that are linked with are those of the epoch with the lowest "
         "loss on the validation photos, where the recipe stops early."
         + (" A poison that works lets the loss fall while clean accuracy stays behind." if poisoned else ""),
-        [Key(css, name if name != "none" else "no poison") for name, css in looks.items()] if poisoned else [],
+        [Key(css, "no poison" if name in clean else name) for name, css in looks.items()] if poisoned else [],
         "Shown by epoch",
         choices,
         note,
@@ -117,7 +118,7 @@ def _panel(
     drawn = [(cell, lines(cell)) for cell in cells]
     series = [
         Series(
-            cell.poison if cell.poison != "none" else "no poison",
+            "no poison" if cell.facts.unpoisoned else cell.poison,
             looks[cell.poison],
             [(float(epoch), Value(value, value, value)) for epoch, value in enumerate(values, start=1)],
         )

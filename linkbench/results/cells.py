@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from linkbench.errors import InputError
 from linkbench.plan.coordinates import COORDINATES
+from linkbench.plan.facts import CellFacts
 from linkbench.results.table import Row
 
 T = TypeVar("T")
@@ -21,7 +23,7 @@ class Value(NamedTuple):
 
 
 class MeasuredCell(NamedTuple):
-    """One cell: where it stands in the grid, its flags and everything measured.
+    """One cell: where it stands in the grid, what it is (names in the grid are for people), and everything measured.
 
     success: k -> population size -> Value; metrics: the others by name, those of one k
     and population size as `success_change@1,100`; ids: the cells behind it, several
@@ -33,6 +35,7 @@ class MeasuredCell(NamedTuple):
     flags: tuple[str, ...]
     success: dict[int, dict[int, Value]]
     metrics: dict[str, Value]
+    facts: CellFacts
 
     @property
     def cohort(self) -> str:
@@ -96,8 +99,22 @@ def _clean_place(place: dict[str, Any]) -> dict[str, Any]:
     return {name: cleaned(value) if isinstance(value, str) else value for name, value in place.items()}
 
 
-def read_cells(rows: Iterable[Row]) -> list[MeasuredCell]:
-    """The cells behind the rows, in the order of the rows; what is no number counts as not measured."""
+def facts_of(run: dict[str, Any]) -> dict[str, CellFacts]:
+    """What the cells of a run are, by id; nothing where an earlier linkbench did not record it.
+
+    Raises InputError where run.json is damaged.
+    """
+    try:
+        return {cell["id"]: CellFacts.from_json(cell["facts"]) for cell in run.get("cells", []) if "facts" in cell}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the facts about cells in run.json are damaged ({error!r}); run the scenario again") from None
+
+
+def read_cells(rows: Iterable[Row], facts: Mapping[str, CellFacts]) -> list[MeasuredCell]:
+    """The cells behind the rows, in the order of the rows; what is no number counts as not measured.
+
+    facts: what the cells are, by id; of cells that are not in it the names in the grid say so.
+    """
     cells: dict[str, MeasuredCell] = {}
     flags: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -105,7 +122,8 @@ def read_cells(rows: Iterable[Row]) -> list[MeasuredCell]:
             place = _clean_place({name: getattr(row, name) for name in COORDINATES})
             if place["epsilon"] is not None and not math.isfinite(place["epsilon"]):
                 place["epsilon"] = None
-            cells[row.cell] = MeasuredCell(place, (row.cell,), (), {}, {})
+            known = facts.get(row.cell) or CellFacts.by_name(place)
+            cells[row.cell] = MeasuredCell(place, (row.cell,), (), {}, {}, known)
             flags[row.cell] = {}
         if row.flags:
             flags[row.cell].update(dict.fromkeys(filter(None, map(str.strip, cleaned(row.flags).split(";")))))
@@ -171,6 +189,7 @@ def _pool(cells: list[MeasuredCell]) -> MeasuredCell:
         tuple(dict.fromkeys(flag for cell in cells for flag in cell.flags)),
         success,
         {name: _mean([cell.metrics[name] for cell in cells if name in cell.metrics]) for name in names},
+        cells[0].facts,
     )
 
 
@@ -238,7 +257,7 @@ def roles(run: dict[str, Any]) -> Roles:
 
 def undefended(cells: list[MeasuredCell]) -> list[MeasuredCell]:
     """The cells without a defence and without poison; all of them where every cell has one."""
-    plain = [cell for cell in cells if cell.defender == "none" and cell.poison == "none"]
+    plain = [cell for cell in cells if cell.facts.undefended and cell.facts.unpoisoned]
     return plain or cells
 
 

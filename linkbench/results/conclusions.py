@@ -15,8 +15,9 @@ from linkbench.api import seeds
 from linkbench.api.data import Artefact
 from linkbench.metrics import ranking
 from linkbench.metrics.settings import Measure
+from linkbench.plan.facts import CellFacts
 from linkbench.results.cells import Value, nearest
-from linkbench.results.verdicts import YARDSTICKS, Finding, Photos, Protection, Question, Setting, judge
+from linkbench.results.verdicts import Finding, Photos, Protection, Question, Setting, judge
 
 SETTING = ("cohort", "genomes", "model", "channel")
 """The coordinates of a setting."""
@@ -40,7 +41,6 @@ def conclude(
     The question is success at the smallest k in the population nearest to COMMON that every attacker was measured in.
     """
     measure = Measure.model_validate(scenario["measure"])
-    plugin = {spec["label"]: str(spec["name"]) for spec in scenario["defenders"]}
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for cell in cells:
         shown = set(sees[cell["attacker"]])
@@ -62,16 +62,18 @@ def conclude(
         # the seed of the table's intervals, so that the same number has the same interval there
         seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
         met: dict[Protection, dict[str, list[Photos]]] = {}
-        yardstick = {}
+        yardstick, budget = {}, {}
         for cell, file in zip(group, files, strict=True):
-            protection = Protection(cell["poison"], cell["defender"], cell["epsilon"])
-            name = plugin.get(cell["defender"], "none")  # cohorts that bring predictions have no defenders
-            yardstick[protection] = name if cell["poison"] == "none" and name in YARDSTICKS else ""
+            known = CellFacts.from_json(cell["facts"])
+            poison = "" if known.unpoisoned else cell["poison"]
+            defender = "" if poison and known.undefended else cell["defender"]
+            protection = Protection(poison, defender, cell["epsilon"])
+            yardstick[protection], budget[protection] = known.yardstick, known.budget
             attacker = cell["attacker"] if place[2] != ANY else f"{cell['attacker']} on {cell['model']}"
             met.setdefault(protection, {}).setdefault(attacker, []).append(photos_of(file, k, n))
         joined = {key: {name: together(parts) for name, parts in own.items()} for key, own in met.items()}
         question = Question(k, n, measure.level, measure.resamples, seed)
-        out.append(judge(joined, yardstick, dict(zip(SETTING, place, strict=True)), question))
+        out.append(judge(joined, yardstick, budget, dict(zip(SETTING, place, strict=True)), question))
     return out
 
 

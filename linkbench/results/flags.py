@@ -25,11 +25,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from linkbench.api.base import Defender
+from linkbench.api.budget import Budget
 from linkbench.api.data import Array, Artefact
 from linkbench.api.rounding import HALF_STEP
 from linkbench.metrics.comparison import by_person, holm, p_values
+from linkbench.plan.facts import CellFacts
 from linkbench.registry.spec import Spec
-from linkbench.results.verdicts import YARDSTICKS, Photos
+from linkbench.results.verdicts import Photos
 
 if TYPE_CHECKING:
     from linkbench.results.table import Row
@@ -45,9 +47,9 @@ STILL = 0.1
 
 
 class Change(NamedTuple):
-    """What a plugin did to photos: the plugin, and the artefact of linkbench.stages.protect.quality."""
+    """What a plugin did to photos: its budget, and the artefact of linkbench.stages.protect.quality."""
 
-    spec: Spec
+    budget: Budget
     quality: Artefact
 
     def column(self, name: str) -> Array:
@@ -66,17 +68,18 @@ class Change(NamedTuple):
 class Facts(NamedTuple):
     """What the flags of one cell depend on besides its rows.
 
-    defender: the plugin with its parameters; needs: what it must know; chance: 1 / number of variants by phenotype;
-    looks: whether the attacker looks at photos; eight_bit: whether the channel has 8 bits; change, poison: what was
-    done to the linked photos and to those that the attacker trained on, None where nothing was changed; reached: what
-    the attacker reached with each photo, None where that was not measured.
+    cell: its plugins, budgets and channel; defender: the plugin with its parameters; needs: what it must know; spares:
+    whether it leaves photos alone that are safe; chance: 1 / number of variants by phenotype; looks: whether the
+    attacker looks at photos; change, poison: what was done to the linked photos and to those that the attacker trained
+    on, None where nothing was changed; reached: what the attacker reached with each photo, None where not measured.
     """
 
+    cell: CellFacts
     defender: Spec | None
     needs: frozenset[str]
+    spares: bool
     chance: Mapping[str, float]
     looks: bool
-    eight_bit: bool
     change: Change | None
     poison: Change | None = None
     reached: Photos | None = None
@@ -84,24 +87,26 @@ class Facts(NamedTuple):
     @classmethod
     def of(
         cls,
+        cell: CellFacts,
         specs: Mapping[str, Spec],
         chance: Mapping[str, float],
         quality: Artefact | None,
-        poison: Change | None = None,
+        poisoned: Artefact | None = None,
         reached: Photos | None = None,
     ) -> Facts:
-        """The facts of a cell from its plugins by kind: `attacker` or `identifier`, and `defender`, `channel`."""
+        """The facts of a cell from its plugins by kind: `attacker` or `identifier`, and `defender`."""
         spec = specs.get("defender")
         defender: Defender | None = None if spec is None else spec.plugin()
         sees = specs["attacker" if "attacker" in specs else "identifier"].plugin().sees
         return cls(
+            cell=cell,
             defender=spec,
             needs=frozenset() if defender is None else defender.needs,
+            spares=defender is not None and defender.spares(),
             chance=chance,
             looks="identifier" in specs or bool(sees & {"variants", "probabilities"}),
-            eight_bit="channel" in specs and specs["channel"].plugin().eight_bit,
-            change=None if spec is None or quality is None else Change(spec, quality),
-            poison=poison,
+            change=None if spec is None or quality is None else Change(cell.budget, quality),
+            poison=None if poisoned is None else Change(cell.poison_budget, poisoned),
             reached=reached,
         )
 
@@ -111,7 +116,7 @@ def flag(rows: list[Row], facts: Mapping[str, Facts], level: float = 0.95) -> li
     cells: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         cells[row.cell].append(row)
-    words = {cell: list(_alone(cells[cell][0], known)) for cell, known in facts.items() if cell in cells}
+    words = {cell: list(_alone(known)) for cell, known in facts.items() if cell in cells}
     places: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     models: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for cell in words:
@@ -128,7 +133,7 @@ def flag(rows: list[Row], facts: Mapping[str, Facts], level: float = 0.95) -> li
     noise, knowledge = [], []
     for group in places.values():
         tested = [cell for cell in group if facts[cell].looks and facts[cell].reached is not None]
-        noise += _with_noise(tested, cells, facts)
+        noise += _with_noise(tested, facts)
         knowledge += _with_other_knowledge(tested, cells, facts)
     for cell in dict.fromkeys(weaker for weaker, _ in _surely_linked_more(noise, facts, level)):
         words[cell].append("weaker-than-noise")
@@ -137,32 +142,32 @@ def flag(rows: list[Row], facts: Mapping[str, Facts], level: float = 0.95) -> li
     return [row._replace(flags=";".join(words[row.cell])) if words.get(row.cell) else row for row in rows]
 
 
-def _alone(row: Row, known: Facts) -> Iterable[str]:
+def _alone(known: Facts) -> Iterable[str]:
     """Flags that follow from one cell alone."""
     if known.change is not None:
-        # photos that are safe as they are, or pass for their decoys, do not move
-        stops = any(known.change.spec.params.get(name) is not None for name in ("target_rank", "tolerance"))
-        if row.epsilon and "predictor" in known.needs and known.change.still() > (STILL if not stops else 1 - 1e-9):
+        still = known.change.still() > (1 - 1e-9 if known.spares else STILL)
+        if known.change.budget.moves and "predictor" in known.needs and still:
             yield "zero-gradient"
-        yield from _budget(known.change, row.epsilon, known.eight_bit)
+        yield from _budget(known.change, known.cell.eight_bit)
     if known.poison is not None:
-        for word in _budget(known.poison, known.poison.spec.params.get("epsilon"), known.eight_bit):
+        for word in _budget(known.poison, known.cell.eight_bit):
             yield f"poison-{word}"
 
 
-def _budget(change: Change, epsilon: float | None, eight_bit: bool) -> Iterable[str]:
-    """Flags about the budget of a defender or a poison: in the L-infinity norm, or as its parameter `norm` says."""
+def _budget(change: Change, eight_bit: bool) -> Iterable[str]:
+    """Flags about the budget of a defender or a poison, in its norm."""
     if change.largest("projected") > 0:
         yield "over-budget"
-    if epsilon is None:
+    rms, pixel = change.budget.rms(change.quality.meta["numbers"]), change.budget.pixel
+    if rms is None:
         return
-    euclidean = change.spec.params.get("norm") == 2
-    pixel = epsilon / (change.quality.meta["numbers"] ** 0.5 if euclidean else 1.0)
-    if 0 < pixel < HALF_STEP and eight_bit:
+    if 0 < rms < HALF_STEP and eight_bit:
         yield "below-quantisation"
     # a channel that changes photos by itself (JPEG) may move one pixel further than the defender did, never all of them
-    pixelwise = not euclidean and change.largest("channel") <= HALF_STEP + ROUNDING
-    if change.largest("change_linf" if pixelwise else "change_rms") > pixel + HALF_STEP + ROUNDING:
+    quiet = change.largest("channel") <= HALF_STEP + ROUNDING
+    far = pixel is not None and quiet and change.largest("change_linf") > pixel + HALF_STEP + ROUNDING
+    whole = pixel is None or not quiet or change.budget.norm in ("l2", "rms")
+    if far or (whole and change.largest("change_rms") > rms + HALF_STEP + ROUNDING):
         yield "over-budget-after-publication"
 
 
@@ -170,8 +175,7 @@ def _weak(group: list[str], cells: Mapping[str, list[Row]], facts: Mapping[str, 
     """Whether a model's clean predictions, or identifications, are barely better than chance in every way."""
     seen = False
     for cell in group:
-        first, defender = cells[cell][0], facts[cell].defender
-        if first.poison != "none" or (defender is not None and defender.name != "none"):
+        if not (facts[cell].cell.unpoisoned and facts[cell].cell.undefended):
             continue
         for row in cells[cell]:
             metric, _, phenotype = row.metric.partition(":")
@@ -196,7 +200,7 @@ def _weakly_linked(cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -
         row = cells[cell][0]
         key = (row.cohort, row.genomes, row.model, row.seed, row.channel, row.attacker)
         groups[key].append(cell)
-        if row.poison == "none" and _name(known) == "none":
+        if known.cell.unpoisoned and known.cell.undefended:
             reached = [(row.ci_low, row.n) for row in cells[cell] if row.metric == "success" and row.k == 1]
             weak[key] = all(low <= 1 / n for low, n in reached if n is not None and n > 1)
     return [cell for key, group in groups.items() if weak.get(key, False) for cell in group]
@@ -206,16 +210,16 @@ Pair = tuple[str, str]
 """Two cells that differ in the defence alone."""
 
 
-def _with_noise(group: list[str], cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -> list[Pair]:
+def _with_noise(group: list[str], facts: Mapping[str, Facts]) -> list[Pair]:
     """Every defence with every noise of its budget."""
-    budgets = {cell: cells[cell][0].epsilon for cell in group}
+    known = {cell: facts[cell].cell for cell in group}
     return [
         (cell, noise)
         for cell, noise in itertools.permutations(group, 2)
-        if budgets[cell]
-        and budgets[cell] == budgets[noise]
-        and _name(facts[cell]) not in YARDSTICKS
-        and _name(facts[noise]) == "noise"
+        if known[cell].budget.moves
+        and known[cell].budget == known[noise].budget
+        and not known[cell].control
+        and known[noise].control
     ]
 
 
@@ -249,7 +253,3 @@ def _surely_linked_more(pairs: list[Pair], facts: Mapping[str, Facts], level: fl
         for pair, difference, adjusted in zip(pairs, differences, p, strict=True)
         if difference.mean() > 0 and adjusted <= 1.0 - level
     ]
-
-
-def _name(known: Facts) -> str:
-    return "none" if known.defender is None else known.defender.name

@@ -24,7 +24,7 @@ from linkbench.registry.code_digest import code_digest
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import nested_specs
 from linkbench.results.conclusions import asked_of, conclude, to_json
-from linkbench.results.flags import Change, Facts, flag
+from linkbench.results.flags import Facts, flag
 from linkbench.results.results import Results
 from linkbench.results.table import NUMBERS, PLACE, Row, from_csv, to_csv
 from linkbench.scenario.file import Scenario
@@ -51,12 +51,11 @@ def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
             schema = specs["genomes"].plugin().phenotypes() if "genomes" in specs else {}
             chance = {phenotype: 1 / len(schema[phenotype]) for phenotype in schema}
             left = outcome.cells[cell.id]
-            poison = None
-            if "poison" in cell.steps:
-                poison = Change(plan.steps[cell.steps["poison"]].specs["defender"], left["poison_quality"])
             measure = Measure.model_validate(plan.steps[cell.steps["measure"]].settings)
             reached = asked_of(left["rank"], measure)
-            facts[cell.id] = Facts.of(specs, chance, left.get("quality"), poison, reached)
+            facts[cell.id] = Facts.of(
+                cell.facts, specs, chance, left.get("quality"), left.get("poison_quality"), reached
+            )
             level = measure.level
     return flag(out, facts, level)
 
@@ -86,6 +85,7 @@ def describe(
             {
                 "id": cell.id,
                 **cell.coordinates(),
+                "facts": cell.facts.to_json(),
                 "steps": cell.steps,
                 "seconds_per_photo": _seconds_per_photo(cell, outcome, "protect", "quality"),
                 "poison_seconds_per_photo": _seconds_per_photo(cell, outcome, "poison", "poison_quality"),
@@ -111,7 +111,6 @@ def describe(
         "schema": _schema(scenario),
         "plugins": plugins(scenario),
         "sees": sees,
-        "eight_bit": {spec.label: bool(spec.plugin().eight_bit) for spec in scenario.specs["channels"]},
         "training": {
             cell.steps["curves"]: outcome.cells[cell.id]["curves"].meta
             for cell in plan.cells

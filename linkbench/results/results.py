@@ -12,6 +12,7 @@ from linkbench.errors import InputError
 from linkbench.results.cells import (
     Failed,
     MeasuredCell,
+    facts_of,
     failed_cells,
     read_cells,
     shown_sizes,
@@ -49,7 +50,7 @@ class Results:
     @cached_property
     def cells(self) -> list[MeasuredCell]:
         """The cells that were measured, in the order of the plan."""
-        return read_cells(self.rows)
+        return read_cells(self.rows, facts_of(self.run))
 
     @property
     def failed(self) -> list[Failed]:

@@ -12,13 +12,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from linkbench.api.budget import Budget
 from linkbench.api.data import Array
 from linkbench.metrics.comparison import Pairs, all_pairs, by_person, p_values, people_needed
 from linkbench.metrics.intervals import DIFFERENCE, SHARE, interval
 from linkbench.results.cells import Value, chance
-
-YARDSTICKS = ("none", "noise")
-"""Plugins that every defence is measured against."""
 
 Verdict = Literal["less", "more", "open"]
 """Whether fewer photos are linked than with the other, more, or whether that cannot be told."""
@@ -42,7 +40,8 @@ class Photos(NamedTuple):
 
 
 class Protection(NamedTuple):
-    """How photos were protected: before they were posted, or by poisoning those that the attacker trained on."""
+    """How photos were protected, as people call it: by poisoning those that the attacker trained on, "" where none was;
+    before they were posted, "" where a poison alone protects; epsilon as in the table."""
 
     poison: str
     defender: str
@@ -129,12 +128,14 @@ class Setting(NamedTuple):
 def judge(
     met: Mapping[Protection, Mapping[str, Photos]],
     yardstick: Mapping[Protection, str],
+    budget: Mapping[Protection, Budget],
     place: dict[str, str],
     question: Question,
 ) -> Setting:
     """What one setting shows: every protection, by the photos that each attacker reached against it.
 
-    yardstick: `none`, `noise` or empty. A protection that lacks attackers or people that others met is not judged.
+    yardstick: `none`, `noise` or empty; budget: of the defender. A protection that lacks attackers or people that
+    others met is not judged.
     """
     attackers = max((set(own) for own in met.values()), key=len)
     identity = max((photos.identity for own in met.values() for photos in own.values()), key=len)
@@ -149,7 +150,7 @@ def judge(
         identity,
         np.stack([photos.weight for photos in chosen], axis=1),
     )
-    tests = _Tests.of(keys, values, [yardstick[key] for key in keys], question)
+    tests = _Tests.of(keys, values, [yardstick[key] for key in keys], [budget[key] for key in keys], question)
     above, needed = False, None
     if tests.plain is not None:
         above, needed = _above(values[:, tests.plain], chance(question.k, question.n), question.level)
@@ -183,16 +184,18 @@ class _Tests(NamedTuple):
     sizes: tuple[int, int]
 
     @classmethod
-    def of(cls, keys: list[Protection], values: Array, yardsticks: list[str], question: Question) -> _Tests:
+    def of(
+        cls, keys: list[Protection], values: Array, yardsticks: list[str], budgets: list[Budget], question: Question
+    ) -> _Tests:
         pairs = all_pairs(values)
         noise = np.array(
             [
                 [
-                    not own and of == "noise" and key.epsilon is not None and key.epsilon == other.epsilon
+                    not own and of == "noise" and budget.norm != "none" and budget == theirs
                     and key.poison == other.poison
-                    for other, of in zip(keys, yardsticks, strict=True)
+                    for other, of, theirs in zip(keys, yardsticks, budgets, strict=True)
                 ]
-                for key, own in zip(keys, yardsticks, strict=True)
+                for key, own, budget in zip(keys, yardsticks, budgets, strict=True)
             ]
         )  # fmt: skip
         against = noise | noise.T
