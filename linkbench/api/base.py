@@ -234,7 +234,7 @@ class Defender(Plugin):
         raise NotImplementedError
 
     def bound(self, dimensions: int, classes: int) -> float | None:
-        """The accuracy promised for photos of so many numbers; None where the theorem covers fewer classes."""
+        """The accuracy promised for photos with that many numbers; None where the theorem covers fewer classes."""
         raise NotImplementedError
 
     def rule(self, photos: Array, learned: Any, centre: Array) -> Array:

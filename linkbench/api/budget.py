@@ -36,7 +36,7 @@ class Budget(NamedTuple):
         return self.radius if self.norm == "linf" else self.ceiling
 
     def rms(self, numbers: int) -> float | None:
-        """The largest root mean square change of a photo of so many numbers, None where nothing bounds it."""
+        """The largest root mean square change of a photo with that many numbers, None where nothing bounds it."""
         bounds = [] if self.ceiling is None else [self.ceiling]
         if self.radius is not None and self.norm != "ssim":
             bounds.append(self.radius / math.sqrt(numbers) if self.norm == "l2" else self.radius)

@@ -30,8 +30,8 @@ class Gallery:
     """Photos of known people.
 
     who: int64 [g], the person in each photo, 0 to people-1, each at least once; network() -> a copy of the attacker's
-    trained network, photos to logits of the people who taught it, weights free to change (None unless the identifier
-    sees `photos`); device and seed are for those who train.
+    trained network, photos to logits of the people it was trained on, weights free to change (None unless the
+    identifier sees `photos`); device and seed are for those who train.
     """
 
     faces: Faces

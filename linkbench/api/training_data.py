@@ -15,7 +15,11 @@ from linkbench.api.schema import Schema
 
 
 def to_unit(photos: Array) -> Tensor:
-    """uint8 or float [n, 3, h, w] as a float32 tensor in [0, 1]; a copy."""
+    """uint8 or float [n, 3, h, w] as a float32 tensor in [0, 1], on the CPU; a copy.
+
+    Memory maps are read-only and torch wants writable memory; a division on another device may round the last bit
+    another way.
+    """
     if photos.dtype == np.uint8:
         return torch.from_numpy(np.array(photos)).float().div_(255.0)
     return torch.from_numpy(np.array(photos, dtype=np.float32))

@@ -44,7 +44,7 @@ def _confusion(own: Practice, column: int, size: int) -> Array:
         return matrix
 
     def foretold(source: Array) -> float:
-        """Log-likelihood of the predictions for his people, each part of them judged by what the others teach."""
+        """Log-likelihood of the predictions for his people, each part judged by what was learned from the others."""
         held = [own.judged & known & (own.fold == fold) for fold in range(FOLDS)]
         tables = [table(source & known & (own.fold != fold)) for fold in range(FOLDS)]
         return sum(

@@ -12,7 +12,7 @@ from linkbench.api.data import MISSING, Array, Evidence
 from linkbench.errors import InputError
 
 FOLDS = 5
-"""Parts of the attacker's own people; what he chooses between is judged on each part by what the others teach."""
+"""Parts of the attacker's own people; choices are judged on each part by what was learned from the others."""
 
 
 class Learner(Attacker):
@@ -51,7 +51,7 @@ class Practice(NamedTuple):
 
 
 def practice(attacker: Learner, training: Evidence, labels: Array) -> Practice:
-    """The photos of as many people as the attacker has. Raises InputError if there are not so many."""
+    """The photos of as many people as the attacker has. Raises InputError if there are fewer."""
     person = np.arange(len(training)) if training.person is None else training.person
     protected = np.zeros(len(training), bool) if training.protected is None else training.protected
     people = np.unique(person)

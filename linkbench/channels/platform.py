@@ -25,10 +25,11 @@ unsharp mask of 1 / (1 + share of the kernel's middle) = 0.54. signal: Signal fo
 
 
 class Platform(Channel):
-    """The longest side to so many pixels, an unsharp mask, a 4:2:0 JPEG file, and enlarged to the old size; eight bits.
+    """Shrinks the longest side, sharpens (unsharp mask), writes a 4:2:0 JPEG file and enlarges again; eight bits.
 
-    Photos that are small enough are not shrunk, but sharpened and written all the same: they are taken for what the
-    place made of larger ones. A preset gives the settings of a known place; what is said besides counts instead of it.
+    Photos that are small enough are not shrunk, but sharpened and written like the others, as if they were what the
+    platform had made of larger ones. A preset gives the settings of a known platform; parameters given beside it
+    override them.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)

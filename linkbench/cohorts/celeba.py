@@ -33,7 +33,7 @@ SKINS = {"PALE": 0, "INTSKIN": 1, "DARKSKIN": 2}
 """Words of the release's label files, and the variants of PAPER they stand for."""
 SEX_COLUMN, HAIR_COLUMN, EYE_COLUMN, SKIN_COLUMN = (PAPER.names.index(name) for name in ("sex", "hair", "eye", "skin"))
 MANY = 20_000
-"""Up to so many photos every header is looked at before work starts."""
+"""Up to this many photos every header is looked at before work starts."""
 
 
 class CelebA(CohortSource):
@@ -52,7 +52,7 @@ class CelebA(CohortSource):
         default=0.85, gt=0.1, le=1, description="middle part kept of the 178x178 square in the 178x218 photo"
     )
     limit: int | None = Field(
-        default=None, ge=1, description="at most so many photos: those with most labels, then in the order of the list"
+        default=None, ge=1, description="at most this many photos: those with most labels first, then as listed"
     )
 
     @classmethod

@@ -26,7 +26,7 @@ def blurred(photos: Tensor, sigma: float) -> Tensor:
 
 
 class Blur(Defender):
-    """Gaussian blur, edges continued by their last pixel. It has no budget; what it changes is measured as ever."""
+    """Gaussian blur, edges continued by their last pixel. It has no budget; its changes are measured."""
 
     sigma: Annotated[float, Field(gt=0, le=64, description="standard deviation in pixels")] = 2.0
 

@@ -1,4 +1,4 @@
-"""Class-keyed blur: photos that teach a model to look at sharpness instead of the phenotype."""
+"""Class-keyed blur: photos from which a model learns to look at sharpness instead of the phenotype."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def class_kernels(classes: int, strength: float, seed: int) -> Array:
 class Convolution(Defender):
     """Blur every photo with the 3x3 kernel of its class. Sadasivan et al. 2023 (CUDA).
 
-    It has no budget; what it changes is measured as ever. Kernels sum to 1, so photos keep their brightness (the paper
+    It has no budget; its changes are measured. Kernels sum to 1, so photos keep their brightness (the paper
     divides each filtered photo by its largest pixel instead); edges are continued by their last pixel. Photos without
     a label stay as they are.
     """

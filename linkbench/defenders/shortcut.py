@@ -1,4 +1,4 @@
-"""Label-dependent patterns: photos that teach a model a shortcut instead of the phenotype."""
+"""Label-dependent patterns: photos from which a model learns a shortcut instead of the phenotype."""
 
 from __future__ import annotations
 

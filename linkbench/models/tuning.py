@@ -1,4 +1,4 @@
-"""A trained network taught the people of a gallery."""
+"""A trained network learns the people of a gallery."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ API = 1
 """Version of the plugin form; a registration says which one it was written for."""
 
 FEW = 20
-"""So many names a message may list."""
+"""The most names that a message lists."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]|/(?=[a-z0-9])){0,63}")
 

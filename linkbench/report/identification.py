@@ -18,7 +18,7 @@ PANEL = ("cohort", "model", "channel", "attacker")
 
 METHOD = (
     "The photos of the people who are identified are divided: some stand in the gallery, with names, protected and "
-    "posted; the others are probes and stay as they are. The networks were taught other people. For each probe the "
+    "posted; the others are probes and stay as they are. The networks were trained on other people. For each probe the "
     "identifier scores everybody in the gallery; the protection rate is the share of probes whose first name is wrong, "
     "ties broken at random, over those who use the tool. Success in a smaller gallery is the exact expectation over "
     "all random galleries that hold the right person. A claim is a pair of probe and person; by score, one "

@@ -20,9 +20,11 @@ LEARNED = ("identity",)
 
 
 class Parts(Strict):
-    """Parts of the people, and of the photos of those who teach, in identification."""
+    """Parts of the people, and of the photos of the training people."""
 
-    test: float = Field(0.4, gt=0, le=1, description="part of the people who are identified; 1: nobody teaches")
+    test: float = Field(
+        0.4, gt=0, le=1, description="part of the people who are identified; 1: all, so that none train networks"
+    )
     validation: float = Field(
         0.1, ge=0, lt=1, description="part of the other people's photos, by which training is stopped"
     )

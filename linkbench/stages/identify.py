@@ -37,9 +37,9 @@ def people_of(source: CohortSource, seed: int) -> Cohort:
 
 
 def cohort(task: Task) -> Artefact:
-    """People and photos: TRAIN and VALIDATION photos of those who teach, GALLERY and TEST (probes) of all others.
+    """People and photos: TRAIN and VALIDATION photos of training people, GALLERY and TEST (probes) of all others.
 
-    The schema has one phenotype, `identity`, whose variants are the people who teach; the others' label is MISSING.
+    The schema has one phenotype, `identity`, whose variants are the training people; the others' label is MISSING.
     Raises InputError naming a photo of whoever has too few.
     """
     spec = task.specs["cohort"]
@@ -59,14 +59,14 @@ def cohort(task: Task) -> Artefact:
     labels = np.full((len(built), 1), MISSING, dtype=np.int64)
     taught = np.isin(built.identity, teaching) & (split <= VALIDATION)
     labels[taught, 0] = np.searchsorted(teaching, built.identity[taught])
-    # a network has a last layer even where nobody teaches it: for two people who are not there
+    # a network has a last layer even where it is trained on nobody: for two people who are not there
     names = [str(person) for person in teaching] + ["nobody", "nobody else"][: max(0, 2 - len(teaching))]
     return replace(built, schema=Schema({"identity": names}), labels=labels, split=split,
                    truth=np.zeros(len(built), dtype=np.int64)).artefact()  # fmt: skip
 
 
 def _held_out(identity: Array, split: Array, part: float, seed: int) -> Array:
-    """Some photos of the people who teach become VALIDATION; the first in a random order of each person never does."""
+    """Some photos of the training people become VALIDATION; the first in a random order of each person never does."""
     order = np.flatnonzero(split == TRAIN)
     order = order[seeds.generator(seed, "held-out").permutation(len(order))]
     _, first = np.unique(identity[order], return_index=True)

@@ -212,9 +212,9 @@ def photos_of(cohort: Artefact, split: int = TEST) -> tuple[Cohort, Array, Array
 
 
 def pixels(photos: Array, device: str) -> Tensor:
-    """float32 [n, 3, h, w] in [0, 1] on the device, from uint8 or float32."""
+    """float32 [n, 3, h, w] in [0, 1] on the device, from uint8 or float32; the same bits that predictors are shown."""
     import torch
 
-    # memory maps are read-only and torch wants writable memory
-    pixels = torch.from_numpy(np.array(photos)).to(device).contiguous(memory_format=torch.channels_last)
-    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
+    from linkbench.api.training_data import to_unit
+
+    return to_unit(photos).to(device=device, memory_format=torch.channels_last)

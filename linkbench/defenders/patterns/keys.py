@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from linkbench.api.knowledge import Knowledge
 
 MOST_CLASSES = 1024
-"""Poisons with more classes are refused: each has a pattern of its own in memory, and hardly a photo to teach it."""
+"""Poisons with more classes are refused: each class has a pattern in memory, and too few photos to learn it from."""
 
 
 def class_count(schema: Schema, phenotype: str | None) -> int:

@@ -13,7 +13,7 @@ from linkbench.api.data import Array
 
 GRID = 8
 """Patches along an edge. The paper has 4, of 8 pixels, for ten classes of things. Aligned faces differ as smoothly as
-that: a twentieth of them cannot be told apart by 4x4 patches within 8/255, by 8x8 all but all."""
+that: a twentieth of them cannot be told apart by 4x4 patches within 8/255, by 8x8 nearly all can."""
 SPREAD = 0.1
 """Half width of a photo's random part; the class mean has the rest. In the paper the random part is normal, 4 to 10 of
 the class part; where every pixel has the same bound, what the class does not get is lost to it."""
