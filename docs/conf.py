@@ -19,6 +19,7 @@ NAVIGATION = {
         "docs/identification",
         "docs/reference",
         "docs/cli",
+        "docs/api",
         "docs/leaderboard",
         "leaderboard/README",
         "docs/responsible-use",

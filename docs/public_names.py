@@ -6,7 +6,9 @@ import ast
 import functools
 import importlib
 import inspect
+import itertools
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ TITLES = {
     "linkbench.api.training_data": "What plugins are given and give back",
     "linkbench.api.gallery": "What plugins are given and give back",
     "linkbench.api.data": "What plugins are given and give back",
+    "linkbench.api.seeds": "What plugins are given and give back",
     "linkbench.api.schema": "What plugins are given and give back",
     "linkbench.errors": "Errors",
     "linkbench.version": "Version",
@@ -58,7 +61,7 @@ def _entry(module: str, name: str) -> str:
     if inspect.isclass(value):
         return _class(name, value)
     if inspect.isfunction(value):
-        return f"### `{name}`\n\n{_signature(name, value)}\n{_described(name, inspect.getdoc(value))}"
+        return f"### `{name}`\n\n{_signature(value)}\n{_described(name, inspect.getdoc(value))}"
     return f"### `{name}`\n\n{_described(name, _notes(module).get(name))}"
 
 
@@ -78,28 +81,39 @@ def _class(name: str, value: type) -> str:
             continue
         if inspect.isfunction(inner):
             if inner.__module__ == value.__module__ and inner.__doc__:
-                lines += [_signature(member, inner), _prose(inspect.getdoc(inner) or "")]
+                lines += [_signature(inner), _prose(inspect.getdoc(inner) or "")]
         elif isinstance(found, property | functools.cached_property) and found.__doc__:
             lines += [f"`{member}`: {_prose(inspect.getdoc(found) or '')}"]
     lines += [f"`{member}`: {_prose(text)}" for member, text in notes.items() if not member.startswith("_")]
     return "\n".join(lines)
 
 
-def _signature(name: str, function: Any) -> str:
-    """A definition without its body, one parameter a line where it is long."""
-    signature = inspect.signature(function)
-    text = f"def {name}{signature}: ...".replace("'", "")
+def _signature(function: Any) -> str:
+    """A definition as it is written, without its body; one parameter a line where it is long."""
+    (found,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(found, ast.FunctionDef)
+    above = "".join(f"@{ast.unparse(each)}\n" for each in found.decorator_list if ast.unparse(each) == "classmethod")
+    returns = f" -> {ast.unparse(found.returns)}" if found.returns is not None else ""
+    parameters = _parameters(found.args)
+    text = f"def {found.name}({', '.join(parameters)}){returns}: ..."
     if len(text) > 100:
-        star = False
-        lines = []
-        for parameter in signature.parameters.values():
-            if parameter.kind is parameter.KEYWORD_ONLY and not star:
-                lines.append("    *,")
-                star = True
-            lines.append(f"    {parameter},")
-        returns = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
-        text = "\n".join([f"def {name}(", *lines, f"){returns}: ..."]).replace("'", "")
-    return f"```python\n{text}\n```\n"
+        lines = "".join(f"    {each},\n" for each in parameters)
+        text = f"def {found.name}(\n{lines}){returns}: ..."
+    return f"```python\n{above}{text}\n```\n"
+
+
+def _parameters(arguments: ast.arguments) -> list[str]:
+    """Each parameter with its type and its default."""
+    plain, defaults = arguments.args, arguments.defaults
+    pairs = [*zip(plain, [None] * (len(plain) - len(defaults)) + defaults, strict=True)]
+    named = [*zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    texts = [
+        ast.unparse(each) + (f" = {ast.unparse(default)}" if default is not None else "")
+        for each, default in (*pairs, *named)
+    ]
+    rest = arguments.vararg
+    between = [f"*{ast.unparse(rest)}"] if rest is not None else ["*"] if named else []
+    return [*texts[: len(plain)], *between, *texts[len(plain) :]]
 
 
 def _described(name: str, text: str | None) -> str:
@@ -129,7 +143,7 @@ def _class_notes(value: type) -> dict[str, str]:
 
 def _below(body: list[ast.stmt]) -> dict[str, str]:
     out = {}
-    for assigned, text in zip(body, body[1:], strict=False):
+    for assigned, text in itertools.pairwise(body):
         if isinstance(assigned, ast.Assign):
             names = [ast.unparse(target) for target in assigned.targets]
             names = names[0].strip("()").split(", ") if len(names) == 1 else names

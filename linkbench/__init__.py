@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Plugin,
         Recipe,
     )
+    from linkbench.api.budget import Budget
     from linkbench.api.countermeasure import Countermeasure
     from linkbench.api.data import (
         GALLERY,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
         Evidence,
         Genomes,
         Stream,
+        check_cohort,
+        one_hot,
+        strings,
     )
     from linkbench.api.fields import (
         ChannelSpecs,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from linkbench.api.hookspecs import Register, hookimpl
     from linkbench.api.knowledge import Knowledge, StudySet
     from linkbench.api.schema import PAPER, Schema
+    from linkbench.api.seeds import generator
     from linkbench.api.training_data import Examples, Photos, Report, TrainingData
     from linkbench.errors import (
         InputError,
@@ -87,6 +92,7 @@ __all__ = [
     "Array",
     "Artefact",
     "Attacker",
+    "Budget",
     "Channel",
     "ChannelSpecs",
     "Cohort",
@@ -134,12 +140,16 @@ __all__ = [
     "Value",
     "WeightsError",
     "__version__",
+    "check_cohort",
+    "generator",
     "hookimpl",
     "load_results",
     "load_scenario",
     "metrics",
     "nested",
+    "one_hot",
     "run",
+    "strings",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take every name for one that is there

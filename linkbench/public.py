@@ -15,10 +15,11 @@ _HOMES = {
     "linkbench": {
         "linkbench.face": ("load_results", "load_scenario", "run"),
         "linkbench.api.base": ("Plugin", *(kind.base for kind in KINDS.values())),
+        "linkbench.api.budget": ("Budget",),
         "linkbench.api.countermeasure": ("Countermeasure",),
         "linkbench.api.data": (
             "Array", "Artefact", "Cohort", "Evidence", "GALLERY", "Genomes", "MISSING", "Stream", "TEST", "TRAIN",
-            "VALIDATION",
+            "VALIDATION", "check_cohort", "one_hot", "strings",
         ),
         "linkbench.api.fields": (
             "ChannelSpecs", "DefenderSpec", "Epsilon", "Fraction01", "InputPath", "ModelNames", "PhenotypeName",
@@ -28,6 +29,7 @@ _HOMES = {
         "linkbench.api.hookspecs": ("Register", "hookimpl"),
         "linkbench.api.knowledge": ("Knowledge", "StudySet"),
         "linkbench.api.schema": ("PAPER", "Schema"),
+        "linkbench.api.seeds": ("generator",),
         "linkbench.api.training_data": ("Examples", "Photos", "Report", "TrainingData"),
         "linkbench.errors": (
             "InputError", "LinkbenchError", "MissingExtraError", "MissingLibraryError", "PluginError", "ScenarioError",

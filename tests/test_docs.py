@@ -14,6 +14,7 @@ What a page says in code blocks is done in order, in one folder, as a reader wou
 from __future__ import annotations
 
 import csv
+import doctest
 import re
 import shlex
 import subprocess
@@ -89,6 +90,7 @@ class Reader:
     def __init__(self, run_cli: Cli) -> None:
         self.run_cli = run_cli
         self.said = ""
+        self.names: dict[str, Any] = {}
 
     def read(self, block: Block) -> None:
         name = block.mark("file")
@@ -98,7 +100,9 @@ class Reader:
         getattr(self, f"_{block.language}", self._unknown)(block)
 
     def _unknown(self, block: Block) -> None:
-        pytest.fail(f"line {block.line}: what is a block of {block.language!r}? Choose sh, yaml, python, toml or text")
+        pytest.fail(
+            f"line {block.line}: what is a block of {block.language!r}? Choose sh, yaml, python, pycon, toml or text"
+        )
 
     def _sh(self, block: Block) -> None:
         why = block.mark("not")
@@ -143,6 +147,13 @@ class Reader:
         file = Path("block.yaml")
         file.write_text(text)
         assert make_plan(load_scenario(file)).cells
+
+    def _pycon(self, block: Block) -> None:
+        session = doctest.DocTestParser().get_doctest(block.text, self.names, f"line {block.line}", None, block.line)
+        runner = doctest.DocTestRunner()
+        runner.run(session, clear_globs=False)
+        assert runner.failures == 0
+        self.names = session.globs
 
     def _toml(self, block: Block) -> None:
         tomllib.loads(block.text)
@@ -217,6 +228,7 @@ def test_what_a_page_says_can_be_done(
         ("text", "never said\n", ("output of echo said",)),
         ("yaml", "defenders: {use: joint-pdg}\n", ()),
         ("python", "def f(:\n", ()),
+        ("pycon", ">>> 1 + 1\n3\n", ()),
         ("toml", "a = \n", ()),
         ("", "no language\n", ()),
     ],

@@ -19,6 +19,7 @@ from linkbench.api.schema import Schema
 from linkbench.errors import InputError
 
 Array: TypeAlias = npt.NDArray[Any]
+"""An array of numpy; docstrings say its type and shape."""
 
 TRAIN, VALIDATION, TEST, GALLERY = 0, 1, 2, 3
 """Values of `Cohort.split`: trained on, used to stop and to calibrate, linked (in identification: the probes), and, in

@@ -111,10 +111,15 @@ def nested(kind: str, default: Any = ..., description: str | None = None) -> Any
 
 
 DefenderSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("defender"))]
+"""A defender inside another plugin's parameters; its default is given by `nested`."""
+
 RecipeSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("recipe"))]
+"""A recipe inside another plugin's parameters; its default is given by `nested`."""
+
 RecipeSpecs = Annotated[list[RecipeSpec], Field(min_length=1)]
 MaybeChannels = list[Annotated[dict[str, Any], BeforeValidator(_NestedSpec("channel"))]]
 ChannelSpecs = Annotated[MaybeChannels, Field(min_length=1)]
+"""One or more channels inside another plugin's parameters."""
 
 
 def _no_nul(path: Path) -> Path:

@@ -22,10 +22,14 @@ from linkbench.api.kinds import KINDS, Kind
 
 hookspec = pluggy.HookspecMarker("linkbench")
 hookimpl = pluggy.HookimplMarker("linkbench")
+"""Marks a function of a plugin package as a hook: `@hookimpl` above `def register_defenders(register)`."""
 
 
 class Register(Protocol):
-    def __call__(self, name: str, target: str, *, summary: str, api: int) -> None: ...
+    """What a hook is given to announce plugins with, data only."""
+
+    def __call__(self, name: str, target: str, *, summary: str, api: int) -> None:
+        """One plugin: its name in scenarios, "package.module:Class", a line for listings, and the form it has (1)."""
 
 
 class Hooks:
