@@ -5,6 +5,7 @@ What `linkbench` and `linkbench.metrics` list here is what linkbench promises to
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -60,9 +61,16 @@ def names(package: str) -> list[str]:
     return sorted([*homes(package), *MODULES[package]])
 
 
+@functools.cache
 def homes(package: str) -> dict[str, str]:
     """The module that each public name of a package, other than modules, comes from; empty for other packages."""
     return {name: module for module, here in _HOMES.get(package, {}).items() for name in here}
+
+
+def home(name: str) -> str:
+    """The module behind a full public name such as `linkbench.Defender`; any other name is its own."""
+    package, _, last = name.rpartition(".")
+    return homes(package).get(last, name)
 
 
 def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -61,6 +61,7 @@ def test_tools_that_see_the_predictor_see_its_filter(name: str, front: str, monk
     assert any(follows for _, follows in seen), "gradients were asked for through the filter"
 
 
+@pytest.mark.slow
 def test_what_it_learns_it_learns_once_from_his_people(monkeypatch: pytest.MonkeyPatch) -> None:
     studied: list[StudySet] = []
     original = Fawkes.learn

@@ -265,6 +265,7 @@ def test_prices_are_dual_to_the_matching(scores: Any) -> None:
     assert gain.sum() + price.sum() == pytest.approx(scores[rows, columns].sum(), abs=1e-8)
 
 
+@pytest.mark.slow
 @given(scores=tables)
 def test_the_match_is_one_to_one_and_beats_greed(scores: Any) -> None:
     met = Assignment().compete(scores)

@@ -241,6 +241,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_writes_what_it_says(finished: tuple[Path, str], run_cli: Cli) -> None:
     folder, printed = finished[0] / "out", finished[1]
     with (folder / "results.csv").open(newline="") as file:

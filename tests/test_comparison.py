@@ -29,6 +29,7 @@ def test_found_or_not_is_mcnemars_exact_test(better: int, worse: int) -> None:
     assert p_values(-differences)[0] == pytest.approx(p_values(differences)[0])
 
 
+@pytest.mark.slow
 def test_the_tail_is_that_of_random_weights() -> None:
     random = np.random.default_rng(0)
     differences = random.random(50) * 0.4 - 0.12

@@ -393,6 +393,7 @@ def test_the_command_says_how_many_checks_ran(run_cli: Callable[..., Finished], 
     assert both.out.splitlines()[-1].startswith("9 plugins, 99 checks, ")
 
 
+@pytest.mark.slow
 def test_a_heavy_import_is_named(run_cli: Callable[..., Finished], fake_plugin: Any) -> None:
     fake_plugin("pkg", {"__init__.py": REGISTER, "plugin.py": "import torch\n" + PLUGIN})
     common._imports.cache_clear()

@@ -132,6 +132,7 @@ def test_a_pool_is_one_photo_each_of_people() -> None:
     assert len(np.unique(large.identity)) == MOST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_photos_look_like_their_decoys(objective: str) -> None:
     known, far = told(), defender(objective=objective, epsilon=0.3, steps=30)

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import csv
 import doctest
+import json
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,6 +243,22 @@ def test_a_page_that_is_wrong_is_noticed(run_cli: Cli, language: str, text: str,
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """Its code cells in order, as one program; outputs are not kept in the file."""
+    cells = json.loads((ROOT / "docs/notebook.ipynb").read_text())["cells"]
+    programs = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert len(programs) >= 5
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+    where = {**environment(), "LINKBENCH_STORE": str(tmp_path / "store")}
+    command = [sys.executable, "-W", "error", "-c", "\n".join(programs)]
+    done = subprocess.run(command, capture_output=True, text=True, env=where, cwd=tmp_path, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "realistic)  predicted     0.2" in done.stdout
+    assert done.stdout.count("\n") == 8 + 8 + 2
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
 def test_the_plugin_of_the_page_works(home: Path, run_cli: Cli, fake_plugin: Any) -> None:
     found = [(block.mark("file") or "", block) for block in blocks(ROOT / "docs/plugins.md")]
     files = {name.partition("/")[2]: block.text for name, block in found if name.startswith("my_defender/")}

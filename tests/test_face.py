@@ -20,6 +20,7 @@ from conftest import SCENARIOS, Finished, environment
 
 import linkbench as lb
 from linkbench import metrics, public
+from linkbench.registry import code_digest as code
 from linkbench.results import frame
 from linkbench.results.results import SHOWN
 from linkbench.results.table import COLUMNS, Row, to_csv
@@ -151,6 +152,7 @@ def test_a_mapping_that_never_ends_is_refused() -> None:
         lb.load_scenario(endless)
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_command(home: Path, run_cli: Callable[..., Finished], tmp_path: Path) -> None:
     (home / "tiny.yaml").write_text(TEXT)
     assert run_cli("run", "tiny.yaml").status == 0
@@ -257,6 +259,32 @@ def test_a_failing_stage_takes_only_its_cells(tmp_path: Path, fake_plugin: Any) 
     assert "2 cells failed: see .failed" in found._repr_html_()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from linkbench import Defender, Epsilon",
+        "import linkbench as lb\nBase = lb.Defender",
+        "import json, linkbench\nBase = linkbench.Defender",
+    ],
+)
+def test_the_code_behind_a_public_name_belongs_to_a_plugin(
+    line: str, fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_plugin("pkg", {"__init__.py": "", "plugin.py": line})
+    before = code.code_digest("pkg.plugin")
+    real = code._source
+
+    def edited(module: str) -> Any:
+        source = real(module)
+        return source and source._replace(content=source.content + b"#" * (module == changed))
+
+    for changed, same in (("linkbench.api.base", False), ("linkbench.report.page", True), ("linkbench.face", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(code, "_source", edited)
+            code.code_digest.cache_clear()
+            assert (code.code_digest("pkg.plugin") == before) is same, changed
+
+
 class Heard:
     """A watcher that remembers."""
 
@@ -274,6 +302,7 @@ class Heard:
         self.ended.append(label)
 
 
+@pytest.mark.slow
 def test_progress_is_shown_to_whom_it_may_concern(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lb.run(TINY, store=tmp_path / "a")
     assert capsys.readouterr() == ("", "")

@@ -493,6 +493,7 @@ def test_bombs(filling: bytes, packing: str, file: Write) -> None:
         read(file(ge.pack(data, packing)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["none", "gzip"])
 def test_memory_does_not_grow_with_the_file(packing: str, file: Write) -> None:
     """Lines come in blocks of a MiB; of what they say no more is kept than a few lines for each SNP."""

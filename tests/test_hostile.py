@@ -252,6 +252,7 @@ def test_one_that_hangs_is_given_up(
     assert rows(Path("clings")) == expected
 
 
+@pytest.mark.slow
 def test_what_a_package_prints_stays_out_of_lists(run_cli: Callable[..., Finished], installed: Path) -> None:
     for _ in range(2):
         done = run_cli("plugins", "--json")

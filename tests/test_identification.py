@@ -368,6 +368,7 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_bad_scenarios_end_with_status_2(home: Path, run_cli: Callable[..., Finished], name: str) -> None:
     text, reason = BAD[name]

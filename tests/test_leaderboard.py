@@ -72,6 +72,7 @@ def test_an_entry_says_what_was_run(board: Path) -> None:
     assert board.stat().st_size < 60_000
 
 
+@pytest.mark.slow
 def test_verify_recomputes_every_number(board: Path, run_cli: Callable[..., Finished]) -> None:
     done = run_cli("leaderboard", "verify", board)
     assert done.status == 0, done.err
@@ -102,6 +103,7 @@ def test_what_poisons_changed_stands_in_their_rows(
         assert float(rows[name]["ms_per_photo"]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [

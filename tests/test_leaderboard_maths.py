@@ -178,6 +178,7 @@ def standings(better: dict[str, np.ndarray], seeds: int = 1) -> Standings:
     return Standings(rules, rules.digest(), "png", 503, 1, 1, [who], [who], rows, ["e"])
 
 
+@pytest.mark.slow
 def test_nobody_is_ahead_among_equals_and_ranks_say_so() -> None:
     random = np.random.default_rng(3)
     wrong = 0

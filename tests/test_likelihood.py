@@ -159,6 +159,7 @@ def test_outputs_that_tell_nothing_fit_all_genomes_alike(seed: int, people: int)
     np.testing.assert_allclose(scores, 0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("common", [0.1, 0.9])
 def test_how_common_a_variant_is_among_his_people_does_not_matter(common: float) -> None:
     """Outputs x are Gaussian given the variant, so the true log-ratio is linear: 2 x whatever the frequencies."""

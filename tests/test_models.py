@@ -42,6 +42,7 @@ def some_photos(count: int, size: int = 32) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", SMALL)
 @pytest.mark.parametrize("size", [32, 45, 64])
 def test_logits_of_every_variant(architecture: Any, size: int) -> None:

@@ -170,6 +170,7 @@ def test_plugins_as_json(run_cli: Callable[..., Finished], fake_plugin: Any) -> 
     assert run_cli("plugins", "--kind", "atacker").status == 2
 
 
+@pytest.mark.slow
 def test_a_broken_package_stops_only_scenarios_that_use_it(
     spawn: Callable[..., Finished], run_cli: Callable[..., Finished], fake_plugin: Any
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_defender_that_breaks_is_named() -> None:
         defend(room, Broken(), room.training.photos.batch(np.arange(8)), np.arange(8), network(), "test")
 
 
+@pytest.mark.slow
 def test_gradients_are_not_masked() -> None:
     """Larger budgets hurt more, and a small step up the gradient raises the loss: ordinary networks."""
     room = data(96, 48, contrast=0.25)

@@ -26,6 +26,7 @@ ROWS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(ROWS, max_size=5))
 def test_rows_come_back(rows: list[Row]) -> None:
     assert from_csv(to_csv(rows)) == rows

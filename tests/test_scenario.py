@@ -430,6 +430,7 @@ def test_plain_values_are_those_of_yaml_1_2(text: str, value: Any) -> None:
     assert type(found) is type(value)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     text=st.text(st.characters(codec="utf-8"), max_size=30)
@@ -505,6 +506,7 @@ def test_the_shipped_scenarios_are_good(path: Path) -> None:
     assert scenario.name == path.stem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -119,6 +119,7 @@ def held(pattern: str, photos: np.ndarray[Any, Any], labels: np.ndarray[Any, Any
     return found, rows
 
 
+@pytest.mark.slow
 def test_stage_holds_the_theorem_against_photos() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 120)

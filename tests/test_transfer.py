@@ -294,6 +294,7 @@ def test_in_a_scenario() -> None:
         JointPGD(over=["nothing-of-the-kind"])  # type: ignore[list-item]
 
 
+@pytest.mark.slow
 def test_the_same_numbers_whatever_the_batch() -> None:
     how = Ascent(EPSILON, 3, transfer=Transfer(1.0, 0.8, 3, 2, 2))
     sight = Sight(NETWORK, (Resize(factor=0.5).through, lambda photos: photos), (70, 90))

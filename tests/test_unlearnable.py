@@ -183,6 +183,7 @@ def test_sample_noise_lowers_the_loss_of_its_own_photo(surrogate: Judge) -> None
     torch.testing.assert_close(stranger[0], (few[0] + mean).clamp(0, 1), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_unknown_labels_get_no_noise_and_all_phenotypes_together_work(noise: Any) -> None:
     unknown = LABELS.clone()
     unknown[:3, 0] = -1

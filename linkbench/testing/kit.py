@@ -86,4 +86,4 @@ def kind_of(cls: type[Plugin]) -> str:
     for kind, record in KINDS.items():
         if isinstance(cls, type) and issubclass(cls, getattr(bases, record.base)):
             return kind
-    raise InputError(f"{cls!r} is no class of plugins; derive it from one of linkbench.api.base")
+    raise InputError(f"{cls!r} is no class of plugins; derive it from linkbench.Defender or another kind")

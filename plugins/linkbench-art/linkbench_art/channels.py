@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from linkbench import Channel
 from linkbench.adapters.classifier_attack import library_seeds
-from linkbench.api.base import Channel
 from linkbench_art.library import LIBRARY, imported, quiet
 
 if TYPE_CHECKING:

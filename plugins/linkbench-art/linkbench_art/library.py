@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from linkbench.errors import MissingLibraryError
+from linkbench import MissingLibraryError
 
 LIBRARY = "adversarial-robustness-toolbox"
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.base import Recipe
-from linkbench.api.fields import Epsilon, Fraction01
+from linkbench import Epsilon, Fraction01, Recipe
 from linkbench_art.library import LIBRARY, imported, quiet
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from linkbench.api.training_data import Report, TrainingData
+    from linkbench import Report, TrainingData
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -48,13 +47,11 @@ class AdversarialTrainer(Recipe):
         import numpy as np
         import torch
 
+        from linkbench import MISSING, InputError, Report
         from linkbench.adapters.classifier import CombinationClassifier
         from linkbench.adapters.classifier_attack import library_seeds
         from linkbench.api import seeds
-        from linkbench.api.data import MISSING
         from linkbench.api.progress import advance
-        from linkbench.api.training_data import Report
-        from linkbench.errors import InputError
         from linkbench.models.losses import Losses
         from linkbench.models.predictor import Predictor
         from linkbench.models.training import examine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linkbench.api.hookspecs import Register, hookimpl
+from linkbench import Register, hookimpl
 from linkbench_art.names import ATTACKS, CHANNELS, RECIPES
 
 

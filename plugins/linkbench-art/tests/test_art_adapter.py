@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from adapters import KNOWN, PHOTOS, Adapter, one_thread  # noqa: F401
 
-from linkbench.errors import LinkbenchError
+from linkbench import LinkbenchError
 from linkbench.registry.registry import registry
 from linkbench.testing import examine
 from linkbench_art import attacks, names
@@ -52,6 +52,7 @@ def test_the_table_and_the_names_agree() -> None:
     assert set(names.ATTACKS) == set(ATTACKS)
 
 
+@pytest.mark.slow
 def test_one_phenotype_moves_that_phenotype() -> None:
     defender = made("pgd", phenotype="eye", steps=10)
     out = defender.perturb(PHOTOS, KNOWN)
@@ -74,6 +75,7 @@ def test_parameters_are_typed_and_listed() -> None:
         attacks.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANNELS)
 def test_channels(name: str) -> None:
     outcomes = examine("channel", f"art/{name}")

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.base import Defender
-from linkbench.api.fields import Epsilon
+from linkbench import Defender, Epsilon
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.api.knowledge import Knowledge
+    from linkbench import Knowledge
 
 
 class Template(Defender):

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from linkbench.api.knowledge import Knowledge
-from linkbench.api.schema import PAPER
+from linkbench import PAPER, Knowledge
 from linkbench.testing import conformance
 from linkbench_template.defender import Template
 

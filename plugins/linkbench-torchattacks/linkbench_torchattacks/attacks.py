@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from linkbench import MissingLibraryError, PluginError
 from linkbench.adapters.classifier_attack import ClassifierAttack, made_when_asked
-from linkbench.errors import MissingLibraryError, PluginError
 from linkbench_torchattacks.names import ATTACKS as SUMMARIES
 from linkbench_torchattacks.table import ATTACKS, SMALL
 

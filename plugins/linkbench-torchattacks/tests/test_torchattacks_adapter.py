@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from adapters import KNOWN, PHOTOS, Adapter, one_thread  # noqa: F401
 
-from linkbench.errors import LinkbenchError, PluginError
+from linkbench import LinkbenchError, PluginError
 from linkbench.registry.registry import registry
 from linkbench.testing import examine
 from linkbench_torchattacks import attacks, names
