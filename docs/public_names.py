@@ -99,7 +99,7 @@ def _signature(function: Any) -> str:
     if len(text) > 100:
         lines = "".join(f"    {each},\n" for each in parameters)
         text = f"def {found.name}(\n{lines}){returns}: ..."
-    return f"```python\n{above}{text}\n```\n"
+    return f"```python\n{above}{text}\n```\n".replace("'", '"')
 
 
 def _parameters(arguments: ast.arguments) -> list[str]:
