@@ -67,12 +67,6 @@ def homes(package: str) -> dict[str, str]:
     return {name: module for module, here in _HOMES.get(package, {}).items() for name in here}
 
 
-def home(name: str) -> str:
-    """The module behind a full public name such as `linkbench.Defender`; any other name is its own."""
-    package, _, last = name.rpartition(".")
-    return homes(package).get(last, name)
-
-
 def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The `__getattr__` and the `__dir__` of a package that imports a public name when it is asked for (PEP 562)."""
     found = homes(package)

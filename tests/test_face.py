@@ -260,29 +260,22 @@ def test_a_failing_stage_takes_only_its_cells(tmp_path: Path, fake_plugin: Any) 
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "behind", "beside"),
     [
-        "from linkbench import Defender, Epsilon",
-        "import linkbench as lb\nBase = lb.Defender",
-        "import json, linkbench\nBase = linkbench.Defender",
+        ("from linkbench import Defender, Epsilon", {"api.base", "api.fields"}, {"face", "metrics.ranking"}),
+        ("from linkbench.metrics import interval", {"metrics.intervals"}, {"metrics.ranking", "api.base"}),
+        ("from linkbench import metrics", {"metrics.intervals", "metrics.ranking"}, {"face", "report.page"}),
+        ("import linkbench as lb", {"api.base", "face", "metrics.ranking"}, {"cli.run"}),
+        ("import json, linkbench.metrics", {"metrics.ranking"}, {"api.base", "face"}),
     ],
 )
 def test_the_code_behind_a_public_name_belongs_to_a_plugin(
-    line: str, fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
+    line: str, behind: set[str], beside: set[str], fake_plugin: Any
 ) -> None:
     fake_plugin("pkg", {"__init__.py": "", "plugin.py": line})
-    before = code.code_digest("pkg.plugin")
-    real = code._source
-
-    def edited(module: str) -> Any:
-        source = real(module)
-        return source and source._replace(content=source.content + b"#" * (module == changed))
-
-    for changed, same in (("linkbench.api.base", False), ("linkbench.report.page", True), ("linkbench.face", True)):
-        with monkeypatch.context() as patch:
-            patch.setattr(code, "_source", edited)
-            code.code_digest.cache_clear()
-            assert (code.code_digest("pkg.plugin") == before) is same, changed
+    modules = code.code_of("pkg.plugin").modules
+    assert {f"linkbench.{name}" for name in behind} <= modules
+    assert not {f"linkbench.{name}" for name in beside} & modules
 
 
 class Heard:

@@ -88,8 +88,6 @@ def test_docstrings_inside_do_not_count() -> None:
 
 
 def test_a_plugin_that_uses_the_face_has_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    homes = {"Defender": "linkbench.api.base"}
-    monkeypatch.setattr(code, "_homes", lambda: homes)
     monkeypatch.syspath_prepend(str(tmp_path))
     for number, text in enumerate(("from linkbench import Defender\n", "import linkbench as lb\nlb.Defender\n")):
         (tmp_path / f"faced{number}.py").write_text(text)

@@ -24,13 +24,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from linkbench import public
 from linkbench.store.location import default_path
 
 NUMERICAL = {"numpy": "numpy", "torch": "torch", "scipy": "scipy", "PIL": "pillow"}
 """Libraries that decide numbers: package, and the distribution whose version becomes part of a key."""
 
 FACE = "linkbench"
-"""The package whose names live elsewhere: its own source says where, for type checkers."""
+"""The package whose names live elsewhere: linkbench.public says where."""
 
 RESOURCES = "importlib.resources"
 FRESH = 2.0
@@ -157,19 +158,26 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
     """Full names of all that is imported when the module runs."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-            if any(alias.name == FACE for alias in node.names):
-                yield f"{FACE}.*"
+            for alias in node.names:
+                yield from _named(alias.name)
         elif isinstance(node, ast.ImportFrom):
             with contextlib.suppress(ImportError):  # more dots than packages: the import itself would fail
                 base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
                 yield base
-                yield from (f"{base}.{alias.name}" for alias in node.names)
+                for alias in node.names:
+                    yield from _named(f"{base}.{alias.name}")
         elif isinstance(node, ast.If) and _for_types(node.test):
             for other in node.orelse:
                 yield from _imports(ast.Module([other], []), package)
         else:
             yield from _imports(node, package)
+
+
+def _named(name: str) -> Iterator[str]:
+    """A name and, of a package whose names live elsewhere, all of them: what is asked of it is not looked at."""
+    yield name
+    if public.homes(name):
+        yield f"{name}.*"
 
 
 def _for_types(test: ast.AST) -> bool:
@@ -179,21 +187,13 @@ def _for_types(test: ast.AST) -> bool:
 
 
 def _home(name: str) -> list[str]:
-    """The module that a name of linkbench's face comes from; of `import linkbench`, all of them."""
+    """The module that a public name of linkbench comes from; of `import linkbench`, all of them."""
     package, _, attribute = name.rpartition(".")
-    if package != FACE:
-        return []
-    return [*_homes().values()] if attribute == "*" else [_homes()[attribute]] if attribute in _homes() else []
-
-
-@functools.cache
-def _homes() -> dict[str, str]:
-    """Names of linkbench's face and the modules that they live in, as its source tells type checkers."""
-    source = find(FACE)
-    tree = ast.parse(source.file.read_bytes()) if source else ast.Module([], [])
-    blocks = [node for node in tree.body if isinstance(node, ast.If) and _for_types(node.test)]
-    found = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom) and node.module]
-    return {alias.asname or alias.name: str(node.module) for node in found for alias in node.names}
+    homes = public.homes(package)
+    if attribute != "*":
+        return [homes[attribute]] if attribute in homes else []
+    inside = [module for inner in public.MODULES[package] for module in _home(f"{package}.{inner}.*")]
+    return [*homes.values(), *inside]
 
 
 @functools.cache
@@ -274,6 +274,6 @@ _MEMORY = _Memory()
 
 def forget() -> None:
     """Look at all code anew: for tests, which edit it under a running process."""
-    for cached in (code_of, version_of, _root, _homes, _data_digest):
+    for cached in (code_of, version_of, _root, _data_digest):
         cached.cache_clear()
     _MEMORY.known = None
