@@ -52,48 +52,70 @@ def conclude(
     for (cohort, genomes, channel), same in posted.items():
         if len(same) > 1:
             groups[cohort, genomes, ANY, channel] = [cell for place in same for cell in groups[place]]
+    measured: dict[tuple[str, int], Photos] = {}
     out = []
     for place, group in groups.items():
-        files = [ranks(cell["id"]) for cell in group]
+        files = {cell["id"]: ranks(cell["id"]) for cell in group}
         k = min(measure.top_k)
-        n = _common_size(files, measure, k)
+        n = _common_size(files.values(), measure, k)
         if n is None:
             continue
+        missing = {id_: file for id_, file in files.items() if (id_, n) not in measured}
+        measured |= {(id_, n): photos for id_, photos in zip(missing, _reached([*missing.values()], k, n), strict=True)}
         # the seed of the table's intervals, so that the same number has the same interval there
         seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
         met: dict[Protection, dict[str, list[Photos]]] = {}
         yardstick, budget = {}, {}
-        for cell, file in zip(group, files, strict=True):
+        for cell in group:
             known = CellFacts.from_json(cell["facts"])
             poison = "" if known.unpoisoned else cell["poison"]
             defender = "" if poison and known.undefended else cell["defender"]
             protection = Protection(poison, defender, cell["epsilon"])
             yardstick[protection], budget[protection] = known.yardstick, known.budget
             attacker = cell["attacker"] if place[2] != ANY else f"{cell['attacker']} on {cell['model']}"
-            met.setdefault(protection, {}).setdefault(attacker, []).append(photos_of(file, k, n))
+            met.setdefault(protection, {}).setdefault(attacker, []).append(measured[cell["id"], n])
         joined = {key: {name: together(parts) for name, parts in own.items()} for key, own in met.items()}
         question = Question(k, n, measure.level, measure.resamples, seed)
         out.append(judge(joined, yardstick, budget, dict(zip(SETTING, place, strict=True)), question))
     return out
 
 
-def asked_of(rank: Artefact, measure: Measure) -> Photos | None:
-    """Every photo's success as conclusions ask for it, of a cell alone; None where no population leaves a choice."""
+def asked_of(files: Mapping[str, Artefact], measure: Measure) -> dict[str, Photos]:
+    """Every photo's success as conclusions ask for it, by cell; without cells in which no population leaves a choice.
+
+    files: the stored ranks of cells by id.
+    """
     k = min(measure.top_k)
-    n = _common_size([rank], measure, k)
-    return None if n is None else photos_of(rank, k, n)
+    sizes: dict[int, list[str]] = {}
+    for id_, file in files.items():
+        n = _common_size([file], measure, k)
+        if n is not None:
+            sizes.setdefault(n, []).append(id_)
+    return {
+        id_: photos
+        for n, ids in sizes.items()
+        for id_, photos in zip(ids, _reached([files[id_] for id_ in ids], k, n), strict=True)
+    }
 
 
-def photos_of(rank: Artefact, k: int, n: int) -> Photos:
-    """Every photo's success@k in a population of n, from the stored ranks of a cell."""
-    identity = np.asarray(rank.array("identity"))
-    if "sampled_success" in rank.arrays:
-        at = rank.array("sampled_sizes").tolist().index(n), rank.array("sampled_top_k").tolist().index(k)
-        weight = (np.asarray(rank.array("sampled_draws"))[at[0]] > 0).astype(np.float64)
-        return Photos(np.asarray(rank.array("sampled_success"))[at], identity, weight)
-    ranks = ranking.Ranks(np.asarray(rank.array("better")), np.asarray(rank.array("tied")))
-    success = ranking.success_curves(ranks, int(rank.meta["population"]), [k], [n])[0, 0]
-    return Photos(success, identity, np.ones(len(identity)))
+def _reached(files: Sequence[Artefact], k: int, n: int) -> list[Photos]:
+    """Every photo's success@k in a population of n, from the stored ranks of cells; all cells in one go."""
+    out: dict[int, Photos] = {}
+    counted: dict[int, list[int]] = {}
+    for at, file in enumerate(files):
+        if "sampled_success" in file.arrays:
+            place = file.array("sampled_sizes").tolist().index(n), file.array("sampled_top_k").tolist().index(k)
+            weight = (np.asarray(file.array("sampled_draws"))[place[0]] > 0).astype(np.float64)
+            out[at] = Photos(np.asarray(file.array("sampled_success"))[place], file.array("identity"), weight)
+        else:
+            counted.setdefault(int(file.meta["population"]), []).append(at)
+    for population, places in counted.items():
+        better, tied = (np.concatenate([files[at].array(name) for at in places]) for name in ("better", "tied"))
+        success = ranking.success_curves(ranking.Ranks(better, tied), population, [k], [n])[0, 0]
+        ends = np.cumsum([len(files[at].array("better")) for at in places])
+        for at, own in zip(places, np.split(success, ends[:-1]), strict=True):
+            out[at] = Photos(own, np.asarray(files[at].array("identity")), np.ones(len(own)))
+    return [out[at] for at in range(len(files))]
 
 
 def together(parts: Sequence[Photos]) -> Photos:
@@ -109,7 +131,7 @@ def together(parts: Sequence[Photos]) -> Photos:
     )
 
 
-def _common_size(files: Sequence[Artefact], measure: Measure, k: int) -> int | None:
+def _common_size(files: Iterable[Artefact], measure: Measure, k: int) -> int | None:
     """The population size above k that is nearest to COMMON by ratio, of those in which all cells were measured."""
     sizes = [
         set(file.array("sampled_sizes").tolist())

@@ -92,7 +92,6 @@ class Facts(NamedTuple):
         chance: Mapping[str, float],
         quality: Artefact | None,
         poisoned: Artefact | None = None,
-        reached: Photos | None = None,
     ) -> Facts:
         """The facts of a cell from its plugins by kind: `attacker` or `identifier`, and `defender`."""
         spec = specs.get("defender")
@@ -107,7 +106,6 @@ class Facts(NamedTuple):
             looks="identifier" in specs or bool(sees & {"variants", "probabilities"}),
             change=None if spec is None or quality is None else Change(cell.budget, quality),
             poison=None if poisoned is None else Change(cell.poison_budget, poisoned),
-            reached=reached,
         )
 
 

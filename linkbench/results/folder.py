@@ -39,7 +39,7 @@ def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
     """All rows of the cells that succeeded, in the order of the plan, with their validity flags."""
     out: list[Row] = []
     facts: dict[str, Facts] = {}
-    level = 0.95
+    measure = Measure()
     place, numbers = itemgetter(*PLACE), itemgetter(*NUMBERS)
     for cell in plan.cells:
         if cell.id in outcome.cells:
@@ -51,13 +51,11 @@ def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
             schema = specs["genomes"].plugin().phenotypes() if "genomes" in specs else {}
             chance = {phenotype: 1 / len(schema[phenotype]) for phenotype in schema}
             left = outcome.cells[cell.id]
-            measure = Measure.model_validate(plan.steps[cell.steps["measure"]].settings)
-            reached = asked_of(left["rank"], measure)
-            facts[cell.id] = Facts.of(
-                cell.facts, specs, chance, left.get("quality"), left.get("poison_quality"), reached
-            )
-            level = measure.level
-    return flag(out, facts, level)
+            facts[cell.id] = Facts.of(cell.facts, specs, chance, left.get("quality"), left.get("poison_quality"))
+            measure = Measure.model_validate(plan.steps[cell.steps["measure"]].settings)  # the same for all
+    reached = asked_of({id_: outcome.cells[id_]["rank"] for id_ in facts}, measure)
+    facts = {id_: known._replace(reached=reached.get(id_)) for id_, known in facts.items()}
+    return flag(out, facts, measure.level)
 
 
 def describe(
