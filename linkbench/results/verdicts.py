@@ -14,7 +14,7 @@ import numpy as np
 
 from linkbench.api.budget import Budget
 from linkbench.api.data import Array
-from linkbench.metrics.comparison import Pairs, all_pairs, by_person, p_values, people_needed
+from linkbench.metrics.comparison import Pairs, all_pairs, by_person, p_values, people_needed, smallest_difference
 from linkbench.metrics.intervals import DIFFERENCE, SHARE, interval
 from linkbench.results.cells import Value, chance
 
@@ -85,8 +85,9 @@ class Setting(NamedTuple):
 
     people, photos: how many; plain: place of the finding without any defence, None where there is none; above: whether
     its attacker does better than guessing, and needed: how many people would tell; families: how many pairs were tested
-    together, against the yardsticks and among the defences; findings: in the order of the scenario; incomplete: what
-    met fewer attackers or people, so that it is not judged.
+    together, against the yardsticks and among the defences; smallest: the difference from none that these people tell
+    with a power of 80 %, for the defence in the middle, None without defences or none; findings: in the order of the
+    scenario; incomplete: what met fewer attackers or people, so that it is not judged.
     """
 
     place: dict[str, str]
@@ -97,6 +98,7 @@ class Setting(NamedTuple):
     above: bool
     needed: int | None
     families: tuple[int, int]
+    smallest: float | None
     findings: tuple[Finding, ...]
     incomplete: tuple[Protection, ...]
 
@@ -164,6 +166,7 @@ def judge(
         above=above,
         needed=needed,
         families=tests.sizes,
+        smallest=tests.smallest(),
         findings=tuple(findings),
         incomplete=tuple(key for key in met if key not in whole),
     )
@@ -212,6 +215,14 @@ class _Tests(NamedTuple):
     def plain(self) -> int | None:
         """The place of the photos without a defence."""
         return self.yardsticks.index("none") if "none" in self.yardsticks else None
+
+    def smallest(self) -> float | None:
+        """The difference from none that is told in four of five cases, for the defence in the middle."""
+        free = [at for at, of in enumerate(self.yardsticks) if not of]
+        if self.plain is None or not free:
+            return None
+        deviation = float(np.median(self.pairs.deviation[free, self.plain]))
+        return smallest_difference(len(self.values), deviation, (1.0 - self.question.level) / self.sizes[0])
 
     def verdict(self, at: int, other: int) -> Verdict:
         """Of a pair of the first family."""
