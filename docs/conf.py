@@ -27,6 +27,7 @@ NAVIGATION = {
     "Extend": [
         "docs/plugins",
         "CONTRIBUTING",
+        "CHANGELOG",
         "plugins/linkbench-art/README",
         "plugins/linkbench-torchattacks/README",
         "docs/decisions",
