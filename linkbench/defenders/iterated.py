@@ -15,16 +15,27 @@ if TYPE_CHECKING:
     from linkbench.defenders.sight import Sight
 
 
-class Iterated(Defender):
-    """A defender that climbs: projected steps within `epsilon`, through any channel, toward unseen networks too."""
+Steps = Annotated[int, Field(ge=1, description="gradient steps")]
+
+
+class Stepped(Defender):
+    """A defender that follows a gradient in steps, each projected into `epsilon`."""
 
     epsilon: Epsilon = 0.01
-    steps: Annotated[int, Field(ge=1, description="gradient steps")] = 20
+    steps: Steps = 20
     step_size: Epsilon | None = Field(default=None, description="move of a pixel per step; default 2.5 epsilon / steps")
     optimiser: Literal["sign", "adam"] = Field("sign", description="signed steps, or Adam as in the paper")
     random_start: bool = Field(False, description="begin at a random point within the budget, not at the photo")
-    restarts: Annotated[int, Field(ge=1, description="tries; the best by the objective is kept, photo by photo")] = 1
     through: bool = Field(default=False, description="optimise through the publication channel")
+
+    def optimises_through(self) -> bool:
+        return self.through
+
+
+class Iterated(Stepped):
+    """A defender that climbs: projected steps within `epsilon`, through any channel, toward unseen networks too."""
+
+    restarts: Annotated[int, Field(ge=1, description="tries; the best by the objective is kept, photo by photo")] = 1
     over: MaybeChannels = nested(
         "channel", [], "channels, one of which each photo passes at each step, drawn anew: optimise for all of them"
     )
@@ -65,9 +76,6 @@ class Iterated(Defender):
         if self.momentum and self.optimiser == "adam":
             raise ValueError("optimiser adam keeps a momentum of its own: leave 'momentum' out, or use optimiser sign")
         return self
-
-    def optimises_through(self) -> bool:
-        return self.through
 
     def ascent(self) -> Ascent:
         """How to climb."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.base import Defender
 from linkbench.api.fields import Epsilon, PhenotypeName
+from linkbench.defenders.iterated import Stepped, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from linkbench.api.knowledge import Knowledge
 
 
-class TargetedPoison(Defender):
+class TargetedPoison(Stepped):
     """Projected gradients on a trained surrogate toward the next variant, cyclically. Fowl et al. 2021 (TAP).
 
     Every photo of a variant moves toward the same other variant, so that the labels that the attacker trains with are
@@ -27,18 +27,11 @@ class TargetedPoison(Defender):
 
     phenotype: PhenotypeName | None = Field(default=None, description="whose labels are permuted; null: all at once")
     epsilon: Epsilon = 8 / 255
-    steps: Annotated[int, Field(ge=1, description="gradient steps")] = 50
-    step_size: Epsilon | None = Field(default=None, description="move of a pixel per step; default 2.5 epsilon / steps")
-    optimiser: Literal["sign", "adam"] = Field("sign", description="signed steps, or Adam as in the paper")
-    random_start: bool = Field(False, description="begin at a random point within the budget, not at the photo")
-    through: bool = Field(default=False, description="optimise through the publication channel")
+    steps: Steps = 50
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"steps": 4}
-
-    def optimises_through(self) -> bool:
-        return self.through
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         import torch
