@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from linkbench.public import lazily
 
 if TYPE_CHECKING:
-    from linkbench.metrics.comparison import by_person, holm, p_values
+    from linkbench.metrics.comparison import by_person, holm, p_values, people_needed, smallest_difference
     from linkbench.metrics.intervals import interval, resampled_means
     from linkbench.metrics.ranking import (
         TIE,
@@ -59,10 +59,12 @@ __all__ = [
     "holm",
     "interval",
     "p_values",
+    "people_needed",
     "reciprocal_rank",
     "resampled_means",
     "roc_by_k",
     "roc_by_score",
+    "smallest_difference",
     "success_curves",
 ]
 
