@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from linkbench.api.data import MISSING, Artefact, Cohort, Evidence
+from linkbench.api.data import MISSING, Artefact, Cohort, Evidence, most_likely
 from linkbench.attackers.likelihood import Likelihood
-from linkbench.attackers.logistic import log_probabilities
 from linkbench.metrics.intervals import interval
 from linkbench.store.location import default_path
 from linkbench.store.store import Store
@@ -31,15 +31,19 @@ Array = npt.NDArray[Any]
 def bits(people: Cohort, linked: Artefact, own: Artefact) -> tuple[Array, Array]:
     """float64 [n, P + 1], bits by photo and phenotype and all together, NaN where unknown; identity int64 [n]."""
     taught, photo = own.array("photo"), linked.array("photo")
-    probabilities = np.asarray(own.array("probabilities"))
-    training = Evidence(people.schema, len(taught), None, probabilities, person=people.identity[taught])
-    learned = Likelihood(learns="protected").learn(training, people.labels[taught])
-    features = learned.features(np.asarray(linked.array("probabilities")))
+    training, shown = (
+        Evidence(people.schema, len(table), most_likely(table, people.schema), table)
+        for table in (np.asarray(each.array("probabilities")) for each in (own, linked))
+    )
+    learned = Likelihood(learns="protected").learn(
+        replace(training, person=people.identity[taught]), people.labels[taught]
+    )
+    features = learned.features(shown)
     told = []
     for column, model in zip(people.labels[photo].T, learned.models, strict=True):
         known = column != MISSING
         common = np.log(np.bincount(column[known], minlength=len(model.prior)) / known.sum())
-        told.append(log_probabilities(features, model.coefficients)[np.arange(len(photo)), column])
+        told.append(model.posterior(features)[np.arange(len(photo)), column])
         told[-1] = np.where(known, told[-1] - common[column], np.nan) / np.log(2)
     return np.stack([*told, np.sum(told, axis=0)], axis=1), people.identity[photo]
 
