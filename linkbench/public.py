@@ -42,7 +42,7 @@ _HOMES = {
         "linkbench.version": ("__version__",),
     },
     "linkbench.metrics": {
-        "linkbench.metrics.comparison": ("by_person", "holm", "p_values"),
+        "linkbench.metrics.comparison": ("by_person", "holm", "p_values", "people_needed", "smallest_difference"),
         "linkbench.metrics.intervals": ("interval", "resampled_means"),
         "linkbench.metrics.ranking": (
             "Ranks", "Roc", "Scores", "TIE", "count_ranks", "expected_success", "reciprocal_rank", "roc_by_k",
