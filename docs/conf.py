@@ -19,6 +19,7 @@ NAVIGATION = {
         "docs/identification",
         "docs/reference",
         "docs/cli",
+        "docs/store",
         "docs/api",
         "docs/leaderboard",
         "leaderboard/README",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ from typing import Any
 import grimp
 import pytest
 from conftest import Finished
+from test_plugins import GOOD, hook
 
+from linkbench.attackers.predicted import Predicted
 from linkbench.cohorts.folder import Folder
 from linkbench.cohorts.samples import photo_folder
 from linkbench.execution import threads
 from linkbench.execution.run import Run
 from linkbench.plan.make import make_plan
 from linkbench.registry import code_digest as code
-from linkbench.registry import inputs
+from linkbench.registry import contents, inputs
+from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec
 from linkbench.scenario.load import load_scenario
 from linkbench.store.store import Store
@@ -106,19 +110,26 @@ def test_data_of_the_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "linkbench.genomes.shipped data" in code.code_of("linkbench.genomes.thousand_genomes").modules
 
 
-def test_what_was_read_is_remembered_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "text", ["import importlib.resources", "from importlib import resources", "import pkgutil", "x = open(__file__)"]
+)
+def test_every_way_to_read_data_of_a_package_is_seen(text: str) -> None:
+    assert code.DATA & set(code.read(text.encode(), "p").imports)
+
+
+def test_what_was_found_is_remembered_by_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINKBENCH_STORE", str(tmp_path / "store"))
     monkeypatch.syspath_prepend(str(tmp_path))
     file = tmp_path / "remembered.py"
     file.write_text("x = 1\n")
-    then = time.time() - 60
-    os.utime(file, (then, then))
     before = code.code_digest("remembered")
+    then = file.stat().st_mtime_ns
     code.forget()
     with monkeypatch.context() as patch:
-        patch.setattr(code, "read", lambda *_: pytest.fail("it was read again"))
+        patch.setattr(code, "read", lambda *_: pytest.fail("it was parsed again"))
         assert code.code_digest("remembered") == before
     file.write_text("x = 2\n")
+    os.utime(file, ns=(then, then))  # as an image of a container may have it: another text of the same time and size
     code.forget()
     assert code.code_digest("remembered") != before
     kept = next((tmp_path / "store").glob("modules-*.json"))
@@ -126,6 +137,19 @@ def test_what_was_read_is_remembered_until_it_changes(tmp_path: Path, monkeypatc
         kept.write_text(spoiled)
         code.forget()
         assert code.code_digest("remembered") != before
+
+
+def test_the_memory_of_texts_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINKBENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr(code._Memory, "MANY", 3)
+    monkeypatch.setattr(code, "_MEMORY", code._Memory())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for number in range(3):
+        (tmp_path / "changing.py").write_text(f"x = {number}\n")
+        code.forget()
+        code.code_digest("changing")
+    kept = json.loads(next((tmp_path / "store").glob("modules-*.json")).read_text())
+    assert len(kept) <= 3
 
 
 # ------------------------------------------------------------------------------------------------ the user's files
@@ -154,14 +178,52 @@ def test_renamed_and_missing_files_are_other_inputs(tmp_path: Path) -> None:
     assert inputs.digests(Folder(path=folder)) == before
 
 
-def test_a_large_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that counts as large, of yesterday."""
     monkeypatch.setenv("LINKBENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr(contents, "LARGE", 1)
+    monkeypatch.setattr(contents, "FRESH", -1.0)
     (tmp_path / "photos").mkdir()
-    folder = photo_folder(tmp_path / "photos")
+    return photo_folder(tmp_path / "photos")
+
+
+def test_a_large_folder_is_read_once(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = inputs.digest(large)
+    monkeypatch.setattr(contents, "_read", lambda path: pytest.fail("it was read again"))
+    assert inputs.digest(large) == before
+
+
+def test_folders_alike_in_names_sizes_and_times_are_told_apart(large: Path) -> None:
+    other = shutil.copytree(large, large.parent / "others")
+    photo = other / "0.png"
+    content = bytearray(photo.read_bytes())
+    content[-1] ^= 1
+    photo.write_bytes(content)
+    for path in (*large.iterdir(), *other.iterdir()):
+        os.utime(path, (0, 0))  # as archives leave them
+    assert inputs.digest(large) != inputs.digest(other)
+
+
+def test_what_has_just_been_written_is_not_remembered(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "FRESH", 1e6)
+    inputs.digest(large)
+    assert list((large.parent / "store").glob("folders/*")) == []
+
+
+def test_odd_names_and_links_back_are_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("x")
     before = inputs.digest(folder)
-    inputs._known_file.cache_clear()
-    monkeypatch.setattr(inputs, "_file_digest", lambda path: pytest.fail("it was read again"))
+    for name in ("up", "here"):
+        (folder / "deep" / name).symlink_to(folder)
     assert inputs.digest(folder) == before
+    (tmp_path / "elsewhere.txt").write_text("y")
+    (folder / "linked.txt").symlink_to(tmp_path / "elsewhere.txt")
+    linked = inputs.digest(folder)
+    (tmp_path / "elsewhere.txt").write_text("z")
+    assert len({before, linked, inputs.digest(folder)}) == 3
 
 
 # -------------------------------------------------------------------------------------- libraries, threads, versions
@@ -178,31 +240,107 @@ measure: {top_k: [1], sizes: [10], resamples: 100}
 """
 
 
-@pytest.fixture
-def run(home: Path) -> Run:
-    Path("keys.yaml").write_text(SCENARIO)
-    return Run(make_plan(load_scenario(Path("keys.yaml"))), Store(Path("s")))
+SAMPLED = """
+linkbench: 1
+name: keys
+cohort: {use: sampled, count: 30}
+genomes: {use: simulated, count: 60}
+attackers: [ATTACKER]
+measure: {top_k: [1], sizes: [10], resamples: 100}
+"""
 
 
-def first(run: Run, stage: str) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of photos that has been carried out."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "keys.yaml").write_text(SCENARIO)
+    run = Run(make_plan(load_scenario(folder / "keys.yaml")), Store(folder / "s"))
     run.execute()
+    return run
+
+
+def key_of(run: Run, stage: str) -> dict[str, Any]:
     found = run.key(next(step for step in run.plan.steps.values() if step.stage == stage))
     assert found is not None
     return found
 
 
-def test_keys_name_libraries_and_threads_where_they_decide(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, genomes = first(run, "train"), first(run, "genomes")
+def test_keys_name_libraries_and_threads_where_they_decide(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, genomes = key_of(finished, "train"), key_of(finished, "genomes")
     assert set(train["libraries"]) >= {"numpy", "torch"}
     assert train["threads"] == threads.threads()
     assert set(genomes["libraries"]) == {"numpy"}
     assert genomes["threads"] is None
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert first(run, "train")["threads"] == 7
-    monkeypatch.setattr(code.importlib.metadata, "version", lambda name: "0.0")
+    more = threads.threads() + 1
+    monkeypatch.setenv("OMP_NUM_THREADS", str(more))
+    assert key_of(finished, "train") == {**train, "threads": more}
+    assert key_of(finished, "genomes") == genomes
+    real = code.importlib.metadata.version
+    monkeypatch.setattr(code.importlib.metadata, "version", lambda name: "0.0" if name == "torch" else real(name))
     code.version_of.cache_clear()
-    assert first(run, "genomes") != genomes
-    assert "version" not in str(genomes.keys())
+    other = key_of(finished, "train")
+    assert other["libraries"] == {**train["libraries"], "torch": "0.0"}
+    assert key_of(finished, "genomes") == genomes, "no torch decides it"
+
+
+def test_two_classes_of_a_module_are_two_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registration that is pointed at another class, with the same parameters, is another plugin."""
+    spec = parse_spec("attacker", "predicted", ())[0][0]
+    before, found = spec.identity(), registry().find("attacker", "predicted")
+    monkeypatch.setitem(registry().plugins["attacker"], "predicted", found._replace(target=found.target + "Other"))
+    monkeypatch.setattr(type(registry()), "load", lambda self, kind, name: Predicted)
+    assert spec.identity() != before
+
+
+@pytest.mark.parametrize("stage", ["train", "protect", "predict", "rank", "measure"])
+def test_the_key_of_a_step_changes_with_what_it_reaches_and_nothing_else(
+    graph: Any, finished: Run, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole key, with its plugins: the closure of all their modules, found by another program."""
+    step = next(step for step in finished.plan.steps.values() if step.stage == stage)
+    before = finished.key(step)
+    roots = {step.run.partition(":")[0], *(registry().find(s.kind, s.name).module for s in step.specs.values())}
+    reached = {*roots, *(other for root in roots for other in graph.find_upstream_modules(root))} - {"linkbench"}
+    reached |= {name.rpartition(".")[0] for name in reached} - {"linkbench"}
+    real = code.facts
+    for edited in random.Random(0).sample(sorted(graph.modules - {"linkbench"}), 60):
+        source = code.find(edited)
+        assert source is not None
+        changed = real(source)._replace(digest="another")
+        monkeypatch.setattr(code, "facts", lambda one, s=source, c=changed: c if one == s else real(one))
+        code.code_of.cache_clear()
+        assert (finished.key(step) != before) == (edited in reached), edited
+
+
+def test_what_was_edited_while_it_ran_is_not_remembered(
+    home: Path, run_cli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch, fake_plugin: Any
+) -> None:
+    """The key was taken from the text before; which text was imported later, nobody knows."""
+    plugin = "import numpy as np\n" + GOOD
+    plugin += "    def score(self, evidence, genomes, learned):\n        import pkg.late\n"
+    plugin += "        return np.zeros((len(evidence), len(genomes)))\n"
+    site = fake_plugin("pkg", {"__init__.py": hook(), "plugin.py": plugin, "late.py": "x = 1\n"})
+    late = site / "pkg" / "late.py"
+    text = SAMPLED.replace("ATTACKER", "good")
+    Path("keys.yaml").write_text(text)
+    real = Store.write
+
+    def edit(self: Store, key: dict[str, Any], *rest: Any) -> Any:
+        if key["stage"] == "rank":
+            late.write_text("x = 22\n")
+        return real(self, key, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", edit)
+        done = run_cli("run", "keys.yaml", "--store", "s")
+    assert done.status == 0, done.err
+    assert "edited while it ran" in done.err
+    code.forget()
+    assert " 1 computed" in run_cli("run", "keys.yaml", "--store", "s").out
+    late.write_text("x = 22  # why\n")
+    code.forget()
+    assert " 0 computed" in run_cli("run", "keys.yaml", "--store", "s").out
 
 
 def test_a_version_number_is_no_code(graph: Any) -> None:

@@ -6,7 +6,7 @@ import functools
 import importlib
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from linkbench.api.data import Artefact
@@ -17,7 +17,8 @@ from linkbench.execution.stdout import Printed, captured
 from linkbench.execution.threads import threads, use_threads
 from linkbench.plan.builder import Plan, Step
 from linkbench.plan.task import Task
-from linkbench.registry.code_digest import NUMERICAL, code_of, version_of
+from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
+from linkbench.registry.spec import nested_specs
 from linkbench.store.store import KEY_VERSION, Store, Stored
 
 LAST_STAGES = ("quality", "poison_quality", "curves", "rank", "measure")
@@ -196,6 +197,9 @@ class Run:
             ):
                 result: Artefact = stage(Task(inputs, step.specs, step.settings, step.seed, self.device))
                 entry = self.store.write(key, result, lambda: time.perf_counter() - begun)
+            if any(code.edited() for code in _code_behind(step)):
+                self.store.forget(key)
+                notes.append("its code was edited while it ran; the next run computes it again")
         finally:
             if printed.text:
                 notes.insert(0, f"printed {printed.brief()} on standard output; that is kept out of the results")
@@ -234,6 +238,16 @@ class Run:
             artefact = self.store.read(self.records[id_].entry.digest)
             assert artefact is not None
         return artefact
+
+
+def _code_behind(step: Step) -> Iterator[Code]:
+    """All code in the key of a step: its own and that of its plugins, with those inside them."""
+    yield code_of(step.run.partition(":")[0])
+    waiting = [*step.specs.values()]
+    while waiting:
+        spec = waiting.pop()
+        yield from spec.code()
+        waiting += [inner for _, inner in nested_specs(spec)]
 
 
 def _computes(plugin: dict[str, Any]) -> bool:

@@ -3,8 +3,8 @@
 The digest of a module covers it and every module of its own package, or of linkbench, that running it can reach:
 imports anywhere in it, inside functions too, as far as they go; imports for type checkers alone are none. What counts
 of a module is what Python compiles, so comments, docstrings and layout do not. A module that reads files of its
-package (importlib.resources) brings their content along. Nothing is executed, and what was read of a module is
-remembered in the folder of the store until the file changes.
+package (importlib.resources, pkgutil or __file__) brings their content along. Nothing is executed, and what was found
+in a text is remembered in the folder of the store.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench import public
+from linkbench.registry import contents
 from linkbench.store.location import default_path
 
 NUMERICAL = {"numpy": "numpy", "torch": "torch", "scipy": "scipy", "PIL": "pillow"}
@@ -33,9 +31,18 @@ NUMERICAL = {"numpy": "numpy", "torch": "torch", "scipy": "scipy", "PIL": "pillo
 FACE = "linkbench"
 """The package whose names live elsewhere: linkbench.public says where."""
 
-RESOURCES = "importlib.resources"
-FRESH = 2.0
-"""Seconds for which a file may be edited without its time or size telling; such a file is read each time."""
+DATA = {"importlib.resources", "pkgutil", "__file__"}
+"""What a module uses that reads files of its package."""
+
+FORMAT = 2
+"""Raised when more is found in texts, or it is written down otherwise."""
+
+
+class Source(NamedTuple):
+    """The file of a module, and the package from which its relative imports start."""
+
+    file: Path
+    package: str
 
 
 class Code(NamedTuple):
@@ -44,23 +51,28 @@ class Code(NamedTuple):
     digest: str
     modules: frozenset[str]
     libraries: frozenset[str]
+    files: tuple[tuple[Source, list[int], str], ...]
+    """Where each module was read, the file's times and size before that, and the digest of what counts of it."""
+
+    def edited(self) -> bool:
+        """Whether a module has changed since it was read: if it was imported after that, it is not the one digested."""
+        try:
+            return any(
+                contents.stamp(source.file) != stamp and read(source.file.read_bytes(), source.package).digest != digest
+                for source, stamp, digest in self.files
+            )
+        except OSError:
+            return True
 
 
 class Facts(NamedTuple):
     """What counts of one module: the digest of what is compiled, and full names of what it imports.
 
-    Of `from a import b` both a and a.b are given, as b may be a module.
+    Of `from a import b` both a and a.b are given, as b may be a module. Use of `__file__` counts as an import.
     """
 
     digest: str
     imports: tuple[str, ...]
-
-
-class Source(NamedTuple):
-    """The file of a module, and the package from which its relative imports start."""
-
-    file: Path
-    package: str
 
 
 def code_digest(module: str) -> str:
@@ -74,6 +86,7 @@ def code_of(module: str) -> Code:
     roots = {module.partition(".")[0], FACE}
     seen: dict[str, str] = {}
     libraries: set[str] = set()
+    files = []
     waiting = [module]
     while waiting:
         name = waiting.pop()
@@ -85,15 +98,17 @@ def code_of(module: str) -> Code:
         source = find(name)
         if source is None:
             continue
+        stamp = contents.stamp(source.file)
         known = facts(source)
         seen[name] = known.digest
-        if RESOURCES in known.imports:
+        files.append((source, stamp, known.digest))
+        if DATA.intersection(known.imports):
             seen[f"{name} data"] = _data_digest(source.file.parent)
         waiting += [name.rpartition(".")[0], *known.imports] if "." in name else known.imports
         waiting += [home for other in known.imports for home in _home(other)]
     _MEMORY.keep()
     digest = hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()[:16]
-    return Code(digest, frozenset(seen), frozenset(libraries))
+    return Code(digest, frozenset(seen), frozenset(libraries), tuple(files))
 
 
 @functools.cache
@@ -105,6 +120,7 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
+@functools.cache
 def find(module: str) -> Source | None:
     """Where a module's source is, without importing it or its parents; None if it has none."""
     root, *rest = module.split(".")
@@ -131,9 +147,10 @@ def _root(name: str) -> tuple[Path, list[str]] | None:
     return None
 
 
+@functools.cache
 def facts(source: Source) -> Facts:
     """What counts of a module."""
-    return _MEMORY.recall(source) or _MEMORY.learn(source, read(source.file.read_bytes(), source.package))
+    return _MEMORY.facts(source)
 
 
 def read(content: bytes, package: str) -> Facts:
@@ -142,7 +159,10 @@ def read(content: bytes, package: str) -> Facts:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return Facts(hashlib.sha256(content).hexdigest()[:32], ())
-    imports = tuple(dict.fromkeys(_imports(tree, package)))
+    at_hand = (
+        ["__file__"] if any(isinstance(node, ast.Name) and node.id == "__file__" for node in ast.walk(tree)) else []
+    )
+    imports = tuple(dict.fromkeys([*_imports(tree, package), *at_hand]))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # a docstring, or the text below a constant, is for people
@@ -199,74 +219,52 @@ def _home(name: str) -> list[str]:
 @functools.cache
 def _data_digest(folder: Path) -> str:
     """Digest of all files below a folder that are no code."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in (".py", ".pyc")]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(folder)}\0{_MEMORY.content(path)}\0".encode())
-    return digest.hexdigest()[:32]
+    return contents.folder_digest(folder, without=(".py", ".pyc"))
 
 
 class _Memory:
-    """What was read of files, kept between commands; forgotten as soon as a file has another time or size."""
+    """What was found in texts, kept between commands by the digest of the text: no edit can be missed."""
+
+    MANY = 5000
+    """So many texts are remembered; beyond, those that nobody asked for are forgotten."""
 
     def __init__(self) -> None:
         self.known: dict[str, Any] | None = None
+        self.asked: dict[str, Any] = {}
         self.news = False
 
-    def recall(self, source: Source) -> Facts | None:
-        found = self._at(source.file)
-        return Facts(found[0], tuple(found[1])) if isinstance(found, list) and len(found) == 2 else None
-
-    def learn(self, source: Source, known: Facts) -> Facts:
-        self._put(source.file, [known.digest, list(known.imports)])
-        return known
-
-    def content(self, path: Path) -> str:
-        """Digest of a file's bytes."""
-        found = self._at(path)
-        if not isinstance(found, str):
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            self._put(path, found)
-        return found
+    def facts(self, source: Source) -> Facts:
+        content = source.file.read_bytes()
+        name = hashlib.sha256(source.package.encode() + b"\0" + content).hexdigest()
+        if self.known is None:
+            self.known = self._load()
+        found = self.known.get(name)
+        if not (isinstance(found, list) and len(found) == 2 and isinstance(found[1], list)):
+            digest, imports = read(content, source.package)
+            found = self.known[name] = [digest, list(imports)]
+            self.news = True
+        self.asked[name] = found
+        return Facts(found[0], tuple(found[1]))
 
     def keep(self) -> None:
         """Write down what is new; a folder that cannot be written only costs time."""
         if not self.news or self.known is None:
             return
         self.news = False
-        file = self._file()
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".modules", dir=file.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as text:
-                json.dump(self.known, text)
-            os.replace(temporary, file)
+        self.known = self.known if len(self.known) <= self.MANY else dict(self.asked)
+        contents.keep(self._file(), json.dumps(self.known))
 
-    def _file(self) -> Path:
-        # what is compiled from a text is another thing for another Python
-        return default_path() / f"modules-{sys.implementation.cache_tag}.json"
-
-    def _at(self, path: Path) -> Any:
-        if self.known is None:
-            try:
-                read = json.loads(self._file().read_bytes())
-                self.known = read if isinstance(read, dict) else {}
-            except (OSError, ValueError, RecursionError):
-                self.known = {}
-        stamp, kept = self._stamp(path), self.known.get(str(path))
-        return kept[1] if isinstance(kept, list) and len(kept) == 2 and stamp is not None and kept[0] == stamp else None
-
-    def _put(self, path: Path, value: Any) -> None:
-        stamp = self._stamp(path)
-        if stamp is not None and self.known is not None:
-            self.known[str(path)] = [stamp, value]
-            self.news = True
+    def _load(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self._file().read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return known if isinstance(known, dict) else {}
 
     @staticmethod
-    def _stamp(path: Path) -> list[int] | None:
-        found = path.stat()
-        return None if abs(time.time() - found.st_mtime) < FRESH else [found.st_mtime_ns, found.st_size]
+    def _file() -> Path:
+        # what is compiled from a text is another thing for another Python
+        return default_path() / f"modules-{sys.implementation.cache_tag}-{FORMAT}.json"
 
 
 _MEMORY = _Memory()
@@ -274,6 +272,6 @@ _MEMORY = _Memory()
 
 def forget() -> None:
     """Look at all code anew: for tests, which edit it under a running process."""
-    for cached in (code_of, version_of, _root, _data_digest):
+    for cached in (code_of, version_of, find, facts, _root, _data_digest):
         cached.cache_clear()
     _MEMORY.known = None

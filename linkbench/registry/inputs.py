@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from linkbench.api.base import Plugin
 from linkbench.errors import InputError
-from linkbench.store.location import default_path
+from linkbench.registry import contents
 
 
 def digests(plugin: Plugin) -> list[list[str]]:
@@ -47,59 +41,8 @@ def _name(path: Path, roots: list[Path]) -> str:
 def digest(path: Path) -> str:
     """Digest of a file's bytes, or of all names and bytes in a folder. Raises InputError."""
     try:
-        return _folder_digest(path) if path.is_dir() else _file_digest(path)
+        return contents.folder_digest(path) if path.is_dir() else contents.file_digest(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}. Give a path that exists, absolute or relative to here"
         ) from None
-
-
-@functools.lru_cache(maxsize=256)
-def _known_file(path: Path, size: int, time_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    found = path.stat()
-    return _known_file(path.absolute(), found.st_size, found.st_mtime_ns)
-
-
-def _folder_digest(folder: Path) -> str:
-    """A folder may hold millions of photos: its digest is remembered by the names, sizes and times of its files."""
-    found = sorted(_files(folder, ""))
-    seen = hashlib.sha256(json.dumps(found).encode()).hexdigest()
-    kept = default_path() / "folders" / seen
-    try:
-        known = kept.read_text(encoding="ascii")
-        if len(known) == 64 and set(known) <= set("0123456789abcdef"):
-            return known
-    except (OSError, ValueError):
-        pass
-    content = hashlib.sha256()
-    for name, _, _ in found:
-        content.update(f"{name}\0{_file_digest(folder / name)}\0".encode())
-    _keep(kept, content.hexdigest())
-    return content.hexdigest()
-
-
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, int, int]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _files(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.is_file():
-                stat = entry.stat()
-                yield f"{prefix}{entry.name}", stat.st_size, stat.st_mtime_ns
-
-
-def _keep(file: Path, text: str) -> None:
-    """Whole or not at all; a folder that cannot be written only costs time."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".folder", dir=file.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as out:
-            out.write(text)
-        os.replace(temporary, file)
-    except OSError:
-        pass

@@ -13,7 +13,7 @@ from linkbench.api.base import Plugin
 from linkbench.api.fields import resolve_nested_with
 from linkbench.errors import Location, PluginError
 from linkbench.registry import inputs
-from linkbench.registry.code_digest import NUMERICAL, code_of, version_of
+from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
 from linkbench.registry.registry import registry
 
 
@@ -29,17 +29,23 @@ class Spec(NamedTuple):
         """The plugin object. Raises PluginError if it cannot be imported."""
         return registry().load(self.kind, self.name).model_validate(self.params, strict=False)
 
+    def code(self) -> list[Code]:
+        """The code of the plugin, and of what its parameters name; not that of plugins inside it."""
+        found: Plugin = self.plugin()
+        return [code_of(module) for module in (registry().find(self.kind, self.name).module, *found.code_modules())]
+
     def identity(self) -> dict[str, Any]:
         """Everything that decides what the plugin does, for the key of a stage."""
         found = registry().find(self.kind, self.name)
         plugin: Plugin = self.plugin()
-        code = [code_of(module) for module in (found.module, *plugin.code_modules())]
+        code = self.code()
         inside = nested_specs(self)
         params = inputs.params_without_paths(plugin, self.params)
         libraries = {NUMERICAL[name] for each in code for name in each.libraries} | set(plugin.libraries)
         out: dict[str, Any] = {
             "use": self.name,
             "distribution": found.distribution,
+            "target": found.target,
             "code": [each.digest for each in code],
             "params": {name: value for name, value in params.items() if name not in {key for key, _ in inside}},
             "libraries": {library: version_of(library) for library in sorted(libraries)},

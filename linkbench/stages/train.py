@@ -78,7 +78,7 @@ def train(task: Task) -> Artefact:
         dict(arrays),
         {
             "architecture": _built(task.specs["architecture"]),
-            "code": digest_of([task.specs[role].identity() for role in ("architecture", "recipe")]),
+            "code": _code(task),
             "size": size,
             "schema": schema.to_json(),
             "filters": filtered,
@@ -91,6 +91,12 @@ def _built(spec: Spec) -> dict[str, Any]:
     """How to build the network again, without the file that its first weights came from: those are trained over."""
     plugin: Architecture = spec.plugin()
     return {"name": spec.name, "params": plugin.without_weights().model_dump(mode="json", by_alias=True)}
+
+
+def _code(task: Task) -> str:
+    """Digest of the code that the predictor, its filters among it, runs with wherever it is used."""
+    start = [task.inputs["start"].meta["code"]] if "start" in task.inputs else []
+    return digest_of([*(task.specs[role].identity() for role in ("architecture", "recipe")), *start])
 
 
 class _Watcher:

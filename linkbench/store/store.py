@@ -161,6 +161,10 @@ class Store:
             ) from None
         return Stored(key, digest, record["seconds"])
 
+    def forget(self, key: dict[str, Any]) -> None:
+        """Let nobody find the entry of a key; its object stays until room is made."""
+        self._key_file(key).unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def _temporary(self, suffix: str) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(suffix=suffix, dir=self.path / "tmp")
