@@ -98,6 +98,14 @@ def test_a_plugin_that_uses_the_face_has_its_code(tmp_path: Path, monkeypatch: p
         assert {"linkbench.api.base", "linkbench.api.fields"} <= code.code_of(f"faced{number}").modules
 
 
+def test_what_is_found_in_a_text_depends_on_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is remembered by the text alone; where the names of a package live may change without it."""
+    text = b"import linkbench as lb, linkbench.metrics\nfrom linkbench import Defender, report\n"
+    before = code.read(text, "p")
+    monkeypatch.setattr(code.public, "homes", lambda package: {})
+    assert code.read(text, "p") == before
+
+
 def test_data_of_the_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "tabled").mkdir()

@@ -104,7 +104,8 @@ def code_of(module: str) -> Code:
         files.append((source, stamp, known.digest))
         if DATA.intersection(known.imports):
             seen[f"{name} data"] = _data_digest(source.file.parent)
-        waiting += [name.rpartition(".")[0], *known.imports] if "." in name else known.imports
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+        waiting += [other for other in known.imports if not other.endswith(".*")]
         waiting += [home for other in known.imports for home in _home(other)]
     _MEMORY.keep()
     digest = hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()[:16]
@@ -194,9 +195,12 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def _named(name: str) -> Iterator[str]:
-    """A name and, of a package whose names live elsewhere, all of them: what is asked of it is not looked at."""
+    """A name and, of what may be a package whose names live elsewhere, all of them: what is asked is not looked at.
+
+    Which packages those are is no fact of this text, and is looked up when it is used.
+    """
     yield name
-    if public.homes(name):
+    if name.partition(".")[0] == FACE:
         yield f"{name}.*"
 
 
@@ -212,7 +216,7 @@ def _home(name: str) -> list[str]:
     homes = public.homes(package)
     if attribute != "*":
         return [homes[attribute]] if attribute in homes else []
-    inside = [module for inner in public.MODULES[package] for module in _home(f"{package}.{inner}.*")]
+    inside = [module for inner in public.MODULES.get(package, ()) for module in _home(f"{package}.{inner}.*")]
     return [*homes.values(), *inside]
 
 
