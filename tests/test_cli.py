@@ -420,7 +420,7 @@ def test_an_edited_table_of_the_user_is_read_again(run_cli: Cli) -> None:
     Path("g.csv").write_text(genomes_csv((5, 2, "0.123")))
     assert run_cli("run", "s.yaml").status == 0
     assert Path("results/a/results.csv").read_text() != first
-    assert "files.genomes.g.csv: " in run_cli("why", cell_of("predicted")).out
+    assert "plugins.genomes.files.g.csv: " in run_cli("why", cell_of("predicted")).out
 
 
 @pytest.mark.slow

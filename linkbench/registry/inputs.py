@@ -10,13 +10,18 @@ from linkbench.errors import InputError
 from linkbench.registry import contents
 
 
-def digests(plugin: Plugin) -> list[list[str]]:
-    """[name, digest] of every file or folder that the plugin reads, names relative to the parameter that names them.
+def digests(plugin: Plugin) -> dict[str, str]:
+    """Digest of every file or folder that the plugin reads, by its name relative to the parameter that names it.
 
     Raises InputError for what cannot be read.
     """
     roots = [Path(value) for value in _paths(plugin).values()]
-    return [[_name(path, roots), digest(path)] for path in plugin.input_files()]
+    out: dict[str, str] = {}
+    for path in plugin.input_files():
+        name = _name(path, roots)
+        number = sum(other.split("\0")[0] == name for other in out)  # files of one name, in the order of the plugin
+        out[f"{name}\0{number}" if number else name] = digest(path)
+    return out
 
 
 def params_without_paths(plugin: Plugin, params: dict[str, Any]) -> dict[str, Any]:
