@@ -129,7 +129,7 @@ def test_the_smallest_difference_that_people_tell() -> None:
 
     found = drawn(0.9)
     assert found.smallest is not None
-    (said,) = summary.resolution(found)
+    (said,) = summary.resolution([found])
     points = f"{100 * found.smallest:.1f} points"
     assert said == f"400 people tell a defence from none, in four of five cases, where it leaves {points} less or more."
     keeps = 1.0 - found.smallest / 0.3

@@ -63,7 +63,7 @@ def flag(name: str) -> str:
 def conclusion(ranking: Ranking) -> list[str]:
     """What may be said of a table: sentences that rest on paired tests; empty where photos are not known."""
     shown = ranking.shown
-    return [] if shown is None else [summary.attack(shown), *summary.defences(shown), *summary.resolution(shown)]
+    return [] if shown is None else [summary.attack(shown), *summary.defences(shown), *summary.resolution([shown])]
 
 
 def rank_range(ranking: Ranking, at: int) -> tuple[int, int]:

@@ -27,11 +27,16 @@ def headline(settings: list[Setting]) -> list[Setting]:
 def sentences(settings: list[Setting], cells: list[MeasuredCell], parts: Roles) -> list[str]:
     """What the reader should know before any figure: for each way of posting the attack, and what defences do."""
     chosen = headline(settings)
+    if len(chosen) == 1:
+        only = chosen[0]
+        return [attack(only), *defences(only), *resolution([only]), *_bounds(only, cells, parts)]
     out = []
-    for setting in chosen:
-        where = _where(setting, chosen)
-        out += [f"{where}{attack(setting)}", *defences(setting), *resolution(setting), *_bounds(setting, cells, parts)]
-    return out
+    for at, setting in enumerate(chosen):
+        told = " ".join([_briefly(setting) if at else attack(setting), *defences(setting)])
+        out.append(f"{_where(setting, chosen)}{told}")
+    bounds = [(_where(setting, chosen), text) for setting in chosen for text in _bounds(setting, cells, parts)]
+    alike = len({text for _, text in bounds}) == 1
+    return [*out, *resolution(chosen), *([bounds[0][1]] if alike else [f"{where}{text}" for where, text in bounds])]
 
 
 def comparisons(settings: list[Setting]) -> list[str]:
@@ -124,14 +129,19 @@ def defences(setting: Setting) -> list[str]:
     return out
 
 
-def resolution(setting: Setting) -> list[str]:
+def resolution(settings: list[Setting]) -> list[str]:
     """The smallest difference that so many people can tell; nothing where there is no defence to tell."""
-    if setting.smallest is None or not setting.above:
-        return []
-    return [
-        f"{setting.people:,} people tell a defence from none, in four of five cases, where it leaves "
-        f"{100 * setting.smallest:.1f} points less or more."
-    ]
+    out = []
+    for people in dict.fromkeys(setting.people for setting in settings):
+        same = [one for one in settings if one.people == people and one.above]
+        told = sorted({f"{100 * one.smallest:.1f}" for one in same if one.smallest is not None}, key=float)
+        if told:
+            points = told[0] if len(told) == 1 else f"{told[0]} to {told[-1]}"
+            out.append(
+                f"{people:,} people tell a defence from none, in four of five cases, where it leaves {points} points "
+                f"less or more."
+            )
+    return out
 
 
 def _leaders(setting: Setting, own: list[Finding]) -> str:
