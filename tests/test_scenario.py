@@ -530,3 +530,48 @@ def test_the_json_schema_knows_grids_and_names() -> None:
         == []
     )
     assert check(HEAD + "seed: [1, 2]\nmeasure: {sizes: [10, all, {from: 1, to: all, factor: 1.5}]}\n") == []
+
+
+# ------------------------------------------------------------------------------------------------------ grids that grow
+
+
+def wide(*epsilons: int) -> str:
+    lists = [f"[{', '.join(str(1 / (2 + step)) for step in range(count))}]" for count in epsilons]
+    entries = "".join(f"  - {{use: noise, name: n{at}, epsilon: {one}}}\n" for at, one in enumerate(lists))
+    return (
+        "linkbench: 1\nname: wide\ncohort: {use: rendered, count: 24, size: 32}\n"
+        f"genomes: {{use: simulated, count: 60}}\nmodels: [small-cnn]\ndefenders:\n{entries}"
+    )
+
+
+def test_a_grid_that_nobody_can_wait_for_is_refused_at_once(tmp_path: Path) -> None:
+    import time
+
+    path = tmp_path / "wide.yaml"
+    path.write_text(wide(200) + f"seed: [{', '.join(map(str, range(200)))}]\n")
+    begun = time.process_time()
+    with pytest.raises(ScenarioError, match=r"spans 200,000 cells, at most 100,000 allowed"):
+        load_scenario(path)
+    assert time.process_time() - begun < 5.0
+    assert len(load_scenario(path, most_cells=200_000).specs["defenders"]) == 200
+    path.write_text(wide(5).replace("epsilon: [", f"epsilon: [{'0.5, ' * 10_001}"))
+    with pytest.raises(ScenarioError, match="its lists span 10,006 points, at most 10,000 are allowed"):
+        load_scenario(path)
+
+
+def test_labels_of_many_points_take_no_time(tmp_path: Path) -> None:
+    """Labels were once told apart pair by pair: 18,000 points took minutes."""
+    import time
+
+    path = tmp_path / "many.yaml"
+    path.write_text(wide(*[1000] * 4))
+    begun = time.process_time()
+    assert len(load_scenario(path).specs["defenders"]) == 4000
+    assert time.process_time() - begun < 10.0
+
+
+def test_counts_have_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(wide(1).replace("use: noise", "use: joint-pgd, steps: 99999999999999"))
+    with pytest.raises(ScenarioError, match="steps: must be less than or equal to 1000000"):
+        load_scenario(path)

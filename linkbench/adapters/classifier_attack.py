@@ -18,7 +18,7 @@ from pydantic import Field, create_model
 
 from linkbench.api.base import Defender
 from linkbench.api.budget import Budget
-from linkbench.api.fields import Epsilon, PhenotypeName
+from linkbench.api.fields import Count, Epsilon, PhenotypeName
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from linkbench.api.knowledge import Knowledge
 
 Alpha = Annotated[Epsilon | None, Field(description="move of a pixel per step; default 2.5 budgets / steps")]
-Count = Annotated[int, Field(ge=1)]
-Steps = Annotated[int, Field(ge=1, description="gradient steps")]
-Queries = Annotated[int, Field(ge=1, description="predictions asked for, at most")]
-Restarts = Annotated[int, Field(ge=1, description="tries; the first that changes the prediction is kept")]
+Steps = Annotated[Count, Field(description="gradient steps")]
+Queries = Annotated[Count, Field(description="predictions asked for, at most")]
+Restarts = Annotated[Count, Field(description="tries; the first that changes the prediction is kept")]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Part = Annotated[float, Field(ge=0, le=1)]

@@ -45,6 +45,9 @@ Radius = Annotated[
 ]
 """A budget in a norm that the plugin names; in the 2-norm it may be larger than 1."""
 
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+"""How often something is done; nobody waits for more than a million, so that is a slip of the pen."""
+
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, 0 to 1."""
 

@@ -16,6 +16,10 @@ overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE",
     help="Change a value of the file, e.g. --set cohort.count=100. May be repeated.",
 )  # fmt: skip
+most_cells = click.option(
+    "--max-cells", "most_cells", type=click.IntRange(min=1), default=100_000, show_default=True,
+    help="Refuse a scenario whose grid has more cells.",
+)  # fmt: skip
 store_path = click.option(
     "--store",
     type=click.Path(path_type=Path, file_okay=False),

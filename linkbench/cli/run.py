@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkbench.cli.options import examples, overrides, scenario_file, store_path
+from linkbench.cli.options import examples, most_cells, overrides, scenario_file, store_path
 
 if TYPE_CHECKING:
     from linkbench.execution.run import Run
@@ -33,6 +33,7 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
 @store_path
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]", help="Where networks run.")
 @overrides
+@most_cells
 @click.option(
     "--limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time of one stage."
 )
@@ -43,6 +44,7 @@ def command(
     store: Path | None,
     device: str,
     overrides: tuple[str, ...],
+    most_cells: int,
     limit: float | None,
     dry_run: bool,
 ) -> int:
@@ -61,7 +63,7 @@ def command(
     from linkbench.store.store import Store
 
     check_device(device)
-    parsed = load_scenario(scenario, overrides)
+    parsed = load_scenario(scenario, overrides, most_cells)
     if parsed.models and not dry_run:
         check_torch()
     plan = make_plan(parsed)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from linkbench.api.base import Defender
 from linkbench.api.budget import Budget
-from linkbench.api.fields import Epsilon
+from linkbench.api.fields import Count, Epsilon
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,9 +36,9 @@ class Fawkes(Defender):
     )
     epsilon: Epsilon = 15 / 255
     dssim: Annotated[float, Field(gt=0, le=0.5, description="instead of the mode's largest DSSIM")] | None = None
-    steps: Annotated[int, Field(ge=1, description="instead of the mode's gradient steps")] | None = None
+    steps: Annotated[Count, Field(description="instead of the mode's gradient steps")] | None = None
     step_size: Epsilon = Field(default=1 / 255, description="about the largest move of a pixel per step (Adam)")
-    candidates: Annotated[int, Field(ge=1, description="people of whom the most distant one is the target")] = 50
+    candidates: Annotated[Count, Field(description="people of whom the most distant one is the target")] = 50
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from linkbench.api.base import Defender
-from linkbench.api.fields import Epsilon, Fraction01, MaybeChannels, as_tuple, nested
+from linkbench.api.fields import Count, Epsilon, Fraction01, MaybeChannels, as_tuple, nested
 
 if TYPE_CHECKING:
     from linkbench.api.knowledge import Knowledge
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from linkbench.defenders.sight import Sight
 
 
-Steps = Annotated[int, Field(ge=1, description="gradient steps")]
+Steps = Annotated[Count, Field(description="gradient steps")]
 
 
 class Stepped(Defender):
@@ -35,7 +35,7 @@ class Stepped(Defender):
 class Iterated(Stepped):
     """A defender that climbs: projected steps within `epsilon`, through any channel, toward unseen networks too."""
 
-    restarts: Annotated[int, Field(ge=1, description="tries; the best by the objective is kept, photo by photo")] = 1
+    restarts: Annotated[Count, Field(description="tries; the best by the objective is kept, photo by photo")] = 1
     over: MaybeChannels = nested(
         "channel", [], "channels, one of which each photo passes at each step, drawn anew: optimise for all of them"
     )

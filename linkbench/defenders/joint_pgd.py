@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from linkbench.api.fields import Count
 from linkbench.defenders.iterated import Iterated
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class JointPGD(Iterated):
     objective: Literal["paper", "expected", "rank"] = Field(
         default="paper", description="the paper's Eq. 5, the expected score, or the rank in a reference population"
     )
-    target_rank: Annotated[int, Field(ge=1)] | None = Field(
+    target_rank: Count | None = Field(
         default=None, description="leave a photo alone once its genome stands behind this rank of the reference"
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from linkbench.api.base import Defender
-from linkbench.api.fields import Epsilon
+from linkbench.api.fields import Count, Epsilon
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ class LowKey(Defender):
     needs: ClassVar[frozenset[str]] = frozenset({"predictor"})
 
     epsilon: Epsilon = Field(default=33 / 255, description="largest change of a pixel; all steps and the start: 33/255")
-    steps: Annotated[int, Field(ge=1, description="signed gradient steps")] = 50
+    steps: Annotated[Count, Field(description="signed gradient steps")] = 50
     step_size: Epsilon = Field(default=0.0025, description="move of a pixel per step")
     start: Epsilon = Field(default=0.005, description="largest random change before the first step")
     penalty: Annotated[float, Field(ge=0, description="weight of DSSIM against the relative feature distance")] = 0.05

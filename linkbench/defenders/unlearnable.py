@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from linkbench.api.base import Defender
-from linkbench.api.fields import Epsilon, Fraction01, PhenotypeName
+from linkbench.api.fields import Count, Epsilon, Fraction01, PhenotypeName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,9 +33,9 @@ class Unlearnable(Defender):
     epsilon: Epsilon = 8 / 255
     per: Literal["sample", "class"] = Field(default="class", description="one noise for each photo or for each class")
     phenotype: PhenotypeName | None = Field(default=None, description="whose labels are poisoned; null: all at once")
-    rounds: Annotated[int, Field(ge=1, description="at most this often: train a little, then change the noise")] = 30
-    train_steps: Annotated[int, Field(ge=1, description="training steps of the network in a round")] = 10
-    steps: Annotated[int, Field(ge=1)] | None = Field(
+    rounds: Annotated[Count, Field(description="at most this often: train a little, then change the noise")] = 30
+    train_steps: Annotated[Count, Field(description="training steps of the network in a round")] = 10
+    steps: Count | None = Field(
         default=None, description="signed steps of the noise in a round; null: 20 per sample, 1 per class"
     )
     step_size: Epsilon = Field(default=0.8 / 255, description="change of the noise per step")

@@ -21,6 +21,9 @@ from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
 from linkbench.registry.spec import nested_specs
 from linkbench.store.store import KEY_VERSION, Store, Stored
 
+LONGEST = 2_000
+"""Letters that are told of an error of foreign code."""
+
 LAST_STAGES = ("quality", "poison_quality", "curves", "rank", "measure")
 """Stages whose artefacts the results are made of."""
 
@@ -173,7 +176,7 @@ class Run:
     def _reason(self, error: BaseException) -> str:
         if isinstance(error, OverdueError):
             return f"took longer than {self.limit:g} seconds, the limit of a stage; give it more with --limit"
-        return str(error) if isinstance(error, LinkbenchError) else f"{type(error).__name__}: {error}"
+        return str(error) if isinstance(error, LinkbenchError) else f"{type(error).__name__}: {_brief(error)}"
 
     def _compute(self, id_: str, watcher: Watcher | None) -> None:
         step = self.plan.steps[id_]
@@ -248,6 +251,12 @@ def _code_behind(step: Step) -> Iterator[Code]:
         spec = waiting.pop()
         yield from spec.code()
         waiting += [inner for _, inner in nested_specs(spec)]
+
+
+def _brief(error: BaseException) -> str:
+    """What a foreign error says, cut: a plugin may put a whole array into it."""
+    text = str(error)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} letters)"
 
 
 def _computes(plugin: dict[str, Any]) -> bool:

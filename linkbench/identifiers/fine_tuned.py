@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from linkbench.api.base import Identifier
-from linkbench.recipes.standard import Count, Rate, Strength
+from linkbench.api.fields import Count
+from linkbench.recipes.standard import Rate, Strength
 
 if TYPE_CHECKING:
     from linkbench.api.data import Array

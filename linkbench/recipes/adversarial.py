@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from linkbench.api.base import Defender, Recipe
-from linkbench.api.fields import DefenderSpec, Epsilon, Fraction01, nested
-from linkbench.recipes.standard import Count, Rate, Standard, Strength
+from linkbench.api.fields import Count, DefenderSpec, Epsilon, Fraction01, nested
+from linkbench.recipes.standard import Rate, Standard, Strength
 from linkbench.registry.spec import nested_plugin
 
 if TYPE_CHECKING:

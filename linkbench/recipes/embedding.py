@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.fields import DefenderSpec, Fraction01, nested
+from linkbench.api.fields import Count, DefenderSpec, Fraction01, nested
 from linkbench.recipes.adaptive import Adaptive
-from linkbench.recipes.standard import Count, Standard
+from linkbench.recipes.standard import Standard
 
 if TYPE_CHECKING:
     from torch import nn

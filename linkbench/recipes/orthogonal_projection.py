@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from linkbench.api.countermeasure import Countermeasure
-from linkbench.api.fields import PhenotypeName
+from linkbench.api.fields import Count, PhenotypeName
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +31,7 @@ class OrthogonalProjection(Countermeasure):
     phenotype: PhenotypeName | None = Field(
         None, description="whose directions are cut; null: those of all phenotypes, also where no poison aims at them"
     )
-    epochs: Annotated[int, Field(ge=1, description="passes of the linear model over the training photos")] = 20
+    epochs: Annotated[Count, Field(description="passes of the linear model over the training photos")] = 20
 
     def learn(self, data: TrainingData) -> dict[str, Tensor]:
         """directions: float32 [r, 3 h w], orthonormal rows; r = the number of variants less that of phenotypes cut."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from linkbench.api.base import Recipe
-from linkbench.api.fields import Fraction01
+from linkbench.api.fields import Count, Fraction01
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from linkbench.api.training_data import Report, TrainingData
     from linkbench.models.training import Schedule
 
-Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=3)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, get_origin
 
@@ -55,6 +56,10 @@ class Spec(NamedTuple):
         return {**out, "inside": [[key, value.identity()] for key, value in inside]} if inside else out
 
 
+MOST_POINTS = 10_000
+"""Points of the grid that one entry of a scenario may span."""
+
+
 class Wrong(NamedTuple):
     """A problem at a location of the file."""
 
@@ -82,6 +87,11 @@ def parse_spec(kind: str, entry: Any, location: Location) -> tuple[list[Spec], l
 def _grid(cls: Any, asked: Spec, location: Location) -> tuple[list[Spec], list[Wrong]]:
     """A plugin at every point that the lists among the parameters span, each problem once."""
     axes: dict[str, list[Any]] = {key: value for key, value in asked.params.items() if _spans(cls, key, value)}
+    points = math.prod(len(values) for values in axes.values())
+    if points > MOST_POINTS:
+        return [], [
+            Wrong(location, f"its lists span {points:,} points, at most {MOST_POINTS:,} are allowed; shorten them")
+        ]
     specs: list[Spec] = []
     wrong: dict[Location, Wrong] = {}
     for key in (key for key, values in axes.items() if not values):

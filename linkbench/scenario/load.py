@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,18 @@ from linkbench.scenario.file import Model, ModelEntry, Scenario, TaskFile
 from linkbench.scenario.overrides import override
 from linkbench.scenario.tasks import TASKS, forms, task_of
 from linkbench.scenario.yaml import Document, location_name, read_yaml
+from linkbench.store.store import canonical
+
+MOST_CELLS = 100_000
+"""Cells of a scenario, unless its user asks for more: a grid grows faster than one thinks."""
 
 
-def load_scenario(path: Path, overrides: tuple[str, ...] = ()) -> Scenario:
+def load_scenario(path: Path, overrides: tuple[str, ...] = (), most_cells: int = MOST_CELLS) -> Scenario:
     """Read and check a scenario file; see `parse_scenario`."""
-    return parse_scenario(read_yaml(path), overrides)
+    return parse_scenario(read_yaml(path), overrides, most_cells)
 
 
-def parse_scenario(written: Document, overrides: tuple[str, ...] = ()) -> Scenario:
+def parse_scenario(written: Document, overrides: tuple[str, ...] = (), most_cells: int = MOST_CELLS) -> Scenario:
     """Check a scenario as it was written; overrides are `key.path=value` as of `--set`.
 
     Raises ScenarioError with every problem at once, each with line, column and a remedy.
@@ -37,7 +43,12 @@ def parse_scenario(written: Document, overrides: tuple[str, ...] = ()) -> Scenar
     file, wrong = _read_form(task.load("form"), document.data)
     specs, problems = _sections(task.load("form"), document.data)
     models, more = _models(document.data.get("models") or [])
-    wrong += [*problems, *more, *task.load("check")(specs, models)]
+    wrong += [*problems, *more]
+    cells = _cells(file, specs, models)
+    if cells > most_cells:
+        what = f"the scenario spans {cells:,} cells, at most {most_cells:,} allowed; shorten lists, or say --max-cells"
+        raise ScenarioError(document.file, [Problem("", what)])
+    wrong += task.load("check")(specs, models)
     if wrong or file is None:
         raise ScenarioError(document.file, _problems(document, wrong))
     return Scenario(
@@ -49,6 +60,12 @@ def parse_scenario(written: Document, overrides: tuple[str, ...] = ()) -> Scenar
         settings={name: value.model_dump() for name, value in file if isinstance(value, Strict) and name != "measure"},
         measure=file.measure,
     )
+
+
+def _cells(file: TaskFile | None, specs: dict[str, list[Spec]], models: list[Model]) -> int:
+    """How many points the whole grid has."""
+    seeds = len(file.seed) if file is not None and isinstance(file.seed, list) else 1
+    return seeds * math.prod(max(count, 1) for count in (len(models), *map(len, specs.values())))
 
 
 def _read_form(form: type[TaskFile], data: dict[str, Any]) -> tuple[TaskFile | None, list[Wrong]]:
@@ -107,19 +124,27 @@ def _section(kind: str, entries: Any, location: Location) -> tuple[list[Spec], l
 
 def _distinct(specs: list[Spec], location: Location, wrong: list[Wrong]) -> list[Spec]:
     """Give different labels to different uses of one plugin; the same use twice is an error."""
-    out: list[Spec] = []
+    alike: dict[str, list[dict[str, Any]]] = defaultdict(list)  # one name along a curve over epsilon
     for spec in specs:
-        twins = [other for other in specs if other.label == spec.label]  # one name along a curve over epsilon
-        if any(other.params == spec.params for other in twins if other is not spec):
-            wrong.append(Wrong(location, f"{spec.label!r} stands there twice with the same parameters"))
-            break
-        differing = {
-            key: value
-            for key, value in spec.params.items()
-            if key != "epsilon" and any(other.params.get(key) != value for other in twins)
-        }
-        out.append(spec if len(twins) == 1 else spec._replace(label=label(spec.label, differing)))
-    return out
+        alike[spec.label].append(spec.params)
+    varied = {name: _varied(params) for name, params in alike.items() if len(params) > 1}
+    wrong += [
+        Wrong(location, f"{name!r} stands there twice with the same parameters")
+        for name in varied
+        if len({canonical(params) for params in alike[name]}) < len(alike[name])
+    ]
+
+    def named(spec: Spec) -> Spec:
+        differing = {key: spec.params[key] for key in varied[spec.label] if key in spec.params}
+        return spec._replace(label=label(spec.label, differing))
+
+    return [named(spec) if spec.label in varied else spec for spec in specs]
+
+
+def _varied(params: list[dict[str, Any]]) -> list[str]:
+    """The parameters, but the budget, whose values differ."""
+    keys = dict.fromkeys(key for one in params for key in one if key != "epsilon")
+    return [key for key in keys if len({canonical(one.get(key)) for one in params}) > 1]
 
 
 def _with_epsilon(spec: Spec) -> Spec:

@@ -9,7 +9,6 @@ from pydantic import Field
 from linkbench.adapters.classifier_attack import (
     Alpha,
     AttackSpec,
-    Count,
     NotNegative,
     Part,
     Positive,
@@ -18,6 +17,7 @@ from linkbench.adapters.classifier_attack import (
     Restarts,
     Steps,
 )
+from linkbench.api.fields import Count
 
 Fields = dict[str, tuple[Any, Any]]
 
