@@ -53,6 +53,7 @@ def network(seed: int = 0) -> nn.Module:
         return SmallCNN(width=4, depth=3, dropout=0.0).build(TOY, 32)
 
 
+@pytest.mark.slow
 def test_the_winner_is_what_it_would_be_alone() -> None:
     people, genomes = cohort(64)
     choice = {"use": "best-of", "recipes": [HASTY, {"use": "grayscale", "recipe": HASTY}, QUICK]}

@@ -259,6 +259,7 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_page_works(home: Path, run_cli: Cli, fake_plugin: Any) -> None:
     found = [(block.mark("file") or "", block) for block in blocks(ROOT / "docs/plugins.md")]
     files = {name.partition("/")[2]: block.text for name, block in found if name.startswith("my_defender/")}

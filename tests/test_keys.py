@@ -58,6 +58,7 @@ def test_a_stages_code_is_all_that_it_can_reach(graph: Any, stage: str) -> None:
     assert {name for name in code.code_of(module).modules if not name.endswith(" data")} == reached - {"linkbench"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_edit_is_seen_by_the_stages_that_reach_it_and_by_no_other(
     graph: Any, stage: str, monkeypatch: pytest.MonkeyPatch
@@ -364,6 +365,7 @@ def test_threads_are_those_that_are_asked_for(
     assert threads.threads() == (expected or len(os.sched_getaffinity(0)))
 
 
+@pytest.mark.slow
 def test_torch_computes_with_that_many() -> None:
     text = "from linkbench.execution.threads import use_threads; use_threads(); import torch; "
     text += "print(torch.get_num_threads())"
@@ -372,6 +374,7 @@ def test_torch_computes_with_that_many() -> None:
     assert done.stdout.strip() == "1"
 
 
+@pytest.mark.slow
 def test_an_edit_that_matters_is_computed_anew_and_no_other(
     home: Path, run_cli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:

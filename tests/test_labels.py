@@ -23,6 +23,8 @@ from linkbench.results.results import Results
 from linkbench.scenario.load import load_scenario
 from linkbench.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 SCENARIO = """
 linkbench: 1
 name: labels

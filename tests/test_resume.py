@@ -168,6 +168,7 @@ def test_every_damaged_key_is_noticed_and_repaired(run_cli: Cli) -> None:
     assert stored(Path("store")) == whole
 
 
+@pytest.mark.slow
 def test_all_objects_gone_or_empty_at_once(run_cli: Cli) -> None:
     Path("s.yaml").write_text(FEW)
     assert run_cli("run", "s.yaml", "--store", "store").status == 0

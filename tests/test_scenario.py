@@ -524,6 +524,7 @@ def test_the_json_schema_refuses_what_validate_refuses(text: str) -> None:
     assert problems(text)
 
 
+@pytest.mark.slow
 def test_the_json_schema_knows_grids_and_names() -> None:
     assert (
         check(HEAD + "attackers: [{use: known, name: x, phenotypes: [[eye], [sex]]}, {use: known, phenotypes: [eye]}]")

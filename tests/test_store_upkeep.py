@@ -240,6 +240,7 @@ measure: {top_k: [1], sizes: [10], resamples: 100}
 OTHER = ("run", "tiny.yaml", "--store", "s", "--set", "cohort.count=20", "--out", "other")
 
 
+@pytest.mark.slow
 def test_the_commands(home: Path, run_cli: Callable[..., Finished]) -> None:
     Path("tiny.yaml").write_text(SCENARIO)
     assert run_cli("run", "tiny.yaml", "--store", "s").status == 0
