@@ -113,28 +113,38 @@ def _grid(
 ) -> Grid:
     models = list(dict.fromkeys(cell.model for cell in cells))
     found = {(cell.poison, cell.model): one for cell, one in zip(cells, measured, strict=True)}
-    highest = max((one.value for one, _ in found.values() if one), default=1.0) or 1.0
-    lowest = min((one.value for one, _ in found.values() if one), default=0.0)
-    span = max(highest - lowest, 1e-9)
-    rows = []
+    values = [one.value for one, _ in found.values() if one]
+    lowest = min(values, default=0.0)
+    span = max((max(values, default=1.0) or 1.0) - lowest, 1e-9)
     clean = {cell.poison for cell in cells if cell.facts.unpoisoned}
+    rows = []
     for poison in dict.fromkeys(cell.poison for cell in cells):
         row = [found.get((poison, model), (None, "")) for model in models]
-        most = max((one.value for one, _ in row if one), default=0.0)
+        counts = set() if poison in clean else _counting(models, row, best)
         squares = [
-            Square(
-                numbers.percent(one.value),
-                small or numbers.percent_range(one.low, one.high, ""),
-                round(10 * (one.value - lowest) / span),
-                poison not in clean and (model in best if best & set(models) else one.value == most),
-            )
-            if one
-            else None
+            _square(one, small, (lowest, span), model in counts)
             for model, (one, small) in zip(models, row, strict=True)
         ]
         name = "no poison" if poison in clean else poison
         rows.append((f"{name} ({aims[poison]})" if poison in aims else name, squares))
     return Grid(title, models, rows)
+
+
+def _counting(models: list[str], row: list[tuple[Value | None, str]], best: set[str]) -> set[str]:
+    """The models whose number counts for a poison: those that choose the best recipe, else the highest of the row."""
+    if best & set(models):
+        return best
+    most = max((one.value for one, _ in row if one), default=0.0)
+    return {model for model, (one, _) in zip(models, row, strict=True) if one and one.value == most}
+
+
+def _square(one: Value | None, small: str, scale: tuple[float, float], counts: bool) -> Square | None:
+    """One number, shaded by where it lies from the lowest over the whole span."""
+    if one is None:
+        return None
+    lowest, span = scale
+    interval = small or numbers.percent_range(one.low, one.high, "")
+    return Square(numbers.percent(one.value), interval, round(10 * (one.value - lowest) / span), counts)
 
 
 def _accuracy(cell: MeasuredCell, phenotype: str | None) -> tuple[Value | None, str]:

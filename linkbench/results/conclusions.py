@@ -41,6 +41,27 @@ def conclude(
     The question is success at the smallest k in the population nearest to COMMON that every attacker was measured in.
     """
     measure = Measure.model_validate(scenario["measure"])
+    k = min(measure.top_k)
+    measured: dict[tuple[str, int], Photos] = {}
+    out = []
+    for place, group in _settings(cells, sees).items():
+        files = {cell["id"]: ranks(cell["id"]) for cell in group}
+        n = _common_size(files.values(), measure, k)
+        if n is None:
+            continue
+        missing = {id_: file for id_, file in files.items() if (id_, n) not in measured}
+        measured |= {(id_, n): photos for id_, photos in zip(missing, _reached([*missing.values()], k, n), strict=True)}
+        # the seed of the table's intervals, so that the same number has the same interval there
+        seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
+        question = Question(k, n, measure.level, measure.resamples, seed)
+        out.append(_setting(place, group, {cell["id"]: measured[cell["id"], n] for cell in group}, question))
+    return out
+
+
+def _settings(
+    cells: Sequence[Mapping[str, Any]], sees: Mapping[str, Iterable[str]]
+) -> dict[tuple[str, ...], list[Mapping[str, Any]]]:
+    """The cells of every setting, and of every one over all models, whose attackers see photos and no truth."""
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for cell in cells:
         shown = set(sees[cell["attacker"]])
@@ -52,32 +73,25 @@ def conclude(
     for (cohort, genomes, channel), same in posted.items():
         if len(same) > 1:
             groups[cohort, genomes, ANY, channel] = [cell for place in same for cell in groups[place]]
-    measured: dict[tuple[str, int], Photos] = {}
-    out = []
-    for place, group in groups.items():
-        files = {cell["id"]: ranks(cell["id"]) for cell in group}
-        k = min(measure.top_k)
-        n = _common_size(files.values(), measure, k)
-        if n is None:
-            continue
-        missing = {id_: file for id_, file in files.items() if (id_, n) not in measured}
-        measured |= {(id_, n): photos for id_, photos in zip(missing, _reached([*missing.values()], k, n), strict=True)}
-        # the seed of the table's intervals, so that the same number has the same interval there
-        seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
-        met: dict[Protection, dict[str, list[Photos]]] = {}
-        yardstick, budget = {}, {}
-        for cell in group:
-            known = CellFacts.from_json(cell["facts"])
-            poison = "" if known.unpoisoned else cell["poison"]
-            defender = "" if poison and known.undefended else cell["defender"]
-            protection = Protection(poison, defender, cell["epsilon"])
-            yardstick[protection], budget[protection] = known.yardstick, known.budget
-            attacker = cell["attacker"] if place[2] != ANY else f"{cell['attacker']} on {cell['model']}"
-            met.setdefault(protection, {}).setdefault(attacker, []).append(measured[cell["id"], n])
-        joined = {key: {name: together(parts) for name, parts in own.items()} for key, own in met.items()}
-        question = Question(k, n, measure.level, measure.resamples, seed)
-        out.append(judge(joined, yardstick, budget, dict(zip(SETTING, place, strict=True)), question))
-    return out
+    return groups
+
+
+def _setting(
+    place: tuple[str, ...], group: list[Mapping[str, Any]], measured: Mapping[str, Photos], question: Question
+) -> Setting:
+    """What one setting shows; measured: every photo's success by the id of the cell."""
+    met: dict[Protection, dict[str, list[Photos]]] = {}
+    yardstick, budget = {}, {}
+    for cell in group:
+        known = CellFacts.from_json(cell["facts"])
+        poison = "" if known.unpoisoned else cell["poison"]
+        defender = "" if poison and known.undefended else cell["defender"]
+        protection = Protection(poison, defender, cell["epsilon"])
+        yardstick[protection], budget[protection] = known.yardstick, known.budget
+        attacker = cell["attacker"] if place[2] != ANY else f"{cell['attacker']} on {cell['model']}"
+        met.setdefault(protection, {}).setdefault(attacker, []).append(measured[cell["id"]])
+    joined = {key: {name: together(parts) for name, parts in own.items()} for key, own in met.items()}
+    return judge(joined, yardstick, budget, dict(zip(SETTING, place, strict=True)), question)
 
 
 def asked_of(files: Mapping[str, Artefact], measure: Measure) -> dict[str, Photos]:
