@@ -44,6 +44,17 @@ settings.register_profile("same", derandomize=True, **LENIENT)
 settings.load_profile("same")
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For networks and tensors so small that threads would wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A real browser; see browser.find for machines that have none."""

@@ -24,6 +24,8 @@ from linkbench.errors import PluginError
 from linkbench.metrics.image_quality import dssim
 from linkbench.models.features import deep_features
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COUNT, SIZE = 8, 32
 PHOTOS = random_photos(COUNT, SIZE)
 
@@ -48,15 +50,6 @@ class Parts(nn.Module):
 torch.manual_seed(0)
 NETWORK = Parts().eval().requires_grad_(False)
 FEATURES = deep_features(NETWORK)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def study_set(photos: Tensor = PHOTOS, network: Any = NETWORK, identity: Any = None) -> StudySet:

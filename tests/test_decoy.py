@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +30,8 @@ from linkbench.defenders.decoys import (
 from linkbench.errors import PluginError
 from linkbench.models.predictor import Ensemble, Predictor
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COUNT, PEOPLE = 8, 12
 NETWORK = predictor()
 PHOTOS = random_photos(COUNT)
@@ -38,15 +39,6 @@ OTHERS = random_photos(2 * PEOPLE, seed=3)
 STUDIED = study_set(OTHERS, NETWORK, [100 + row // 2 for row in range(2 * PEOPLE)])
 POOL = find_pool(STUDIED)
 OBJECTIVES = ("matched", "variants", "constant")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def told(identity: tuple[int, ...] = tuple(range(COUNT)), seed: int = 7, pool: Pool = POOL) -> Knowledge:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +21,8 @@ from linkbench.defenders.none import Nothing
 from linkbench.defenders.objectives import Combinations, rank_table
 from linkbench.defenders.pixelate import Pixelate
 from linkbench.defenders.single_pgd import SinglePGD
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 COUNT = 16
 EVERY: dict[str, Defender] = {
@@ -52,15 +53,6 @@ NETWORK = predictor()
 PHOTOS = random_photos(COUNT)
 DECOYS = study_set(random_photos(24, seed=3), NETWORK, [100 + row // 2 for row in range(24)])
 KNOWN = replace(knowledge(COUNT, NETWORK), identity=tuple(range(COUNT)), learned=DecoyPGD().learn(DECOYS))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(defender: Defender, batch: int = COUNT) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from linkbench.defenders.shortcut import Shortcut
 from linkbench.errors import InputError, PluginError
 from linkbench.harness.budget import project
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE, COUNT, EPS = 24, 40, 8 / 255
 PATTERNS = ("mean-shift", "rademacher", "lsp", "one-pixel", "autoregressive")
 PHOTOS = random_photos(COUNT, SIZE)
@@ -32,15 +34,6 @@ LABELS = torch.from_numpy(
 )
 LABELS[:2, 0] = torch.tensor([0, 1])
 LABELS[:3, 1] = torch.tensor([0, 1, 2])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The tensors here are tiny: on a busy machine threads that wait for each other cost more than they save."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def study_set(photos: Tensor = PHOTOS, labels: Tensor = LABELS, seed: int = 5, schema: Schema = PAPER) -> StudySet:

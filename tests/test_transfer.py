@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,21 +25,14 @@ from linkbench.defenders.single_pgd import SinglePGD
 from linkbench.defenders.transfer import NEAR, SMALLEST, Slope, Transfer, diverse, placement
 from linkbench.registry.spec import nested_specs, parse_spec
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COUNT, SIDE, EPSILON = 4, 24, 0.05
 NETWORK = predictor(smooth=True).double()
 PHOTOS = random_photos(COUNT, SIDE).double()
 TOLD = knowledge(COUNT, NETWORK)
 GOAL = CrossEntropy(torch.arange(COUNT) % 2)
 SIGHT = Sight(NETWORK)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def gradient(photos: Tensor) -> Tensor:

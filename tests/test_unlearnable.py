@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,10 @@ from linkbench.defenders.targeted_poison import TargetedPoison
 from linkbench.defenders.unlearnable import Unlearnable
 from linkbench.errors import PluginError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SCHEMA = Schema({"shade": ("a", "b"), "stripe": ("x", "y", "z")})
 COUNT, SIZE = 144, 24
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Twins(nn.Module):

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 HALF_STEP = 0.5 / 255
 """Half a step of 8 bits: the most that rounding changes a pixel, and what a change must exceed to survive it."""
 
+ROUNDING = 1e-6
+"""Differences of float32 pixels that mean nothing."""
+
 
 def rounded(photos: Tensor, steps: int) -> Tensor:
     """The nearest multiples of 1/steps (ties to even, as torch.round), float in [0, 1] to the same."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from linkbench.scenario.bounds import MOST_CELLS
+
 if TYPE_CHECKING:
     from linkbench.registry.spec import Spec
 
@@ -17,7 +19,7 @@ overrides = click.option(
     help="Change a value of the file, e.g. --set cohort.count=100. May be repeated.",
 )  # fmt: skip
 most_cells = click.option(
-    "--max-cells", "most_cells", type=click.IntRange(min=1), default=100_000, show_default=True,
+    "--max-cells", "most_cells", type=click.IntRange(min=1), default=MOST_CELLS, show_default=True,
     help="Refuse a scenario whose grid has more cells.",
 )  # fmt: skip
 store_path = click.option(

@@ -19,8 +19,8 @@ def adopters(identity: Array, defender: Defender, seed: int) -> Array:
         return np.isin(identity, listed(defender.identities))
     people, who = np.unique(identity, return_inverse=True)
     order = seeds.generator(seed, "users").permutation(len(people))
-    specs: Array = order[who] < round(defender.rate * len(people))
-    return specs
+    using: Array = order[who] < round(defender.rate * len(people))
+    return using
 
 
 def check_listed(identity: Array, defender: Defender, who: str) -> None:

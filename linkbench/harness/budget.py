@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from linkbench.api.budget import Budget
+from linkbench.api.rounding import ROUNDING
 from linkbench.metrics import image_quality
 
 HALVINGS = 40
@@ -13,9 +14,6 @@ HALVINGS = 40
 
 MARGIN = 1e-12
 """What a shortened change keeps from the edge of the ball, so that it counts as inside however sums are rounded."""
-
-ROUNDING = 1e-6
-"""Differences of float32 pixels that mean nothing."""
 
 SSIM_ROUNDING = 1e-5
 """Differences of a float32 SSIM that mean nothing: its variances are small differences of larger numbers."""

@@ -8,7 +8,6 @@ remembered: they are tried again each time.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from linkbench.errors import PluginError
+from linkbench.registry import contents
 from linkbench.registry.registry import Registration, registry
 from linkbench.version import __version__
 
@@ -88,20 +88,8 @@ def _remembered(file: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _remember(file: Path, schemas: dict[str, Any], modules: set[str]) -> None:
-    """Whole or not at all; a store that cannot be written only costs time."""
-    import tempfile
-
     stamps = {path: stamp for path in sorted(modules) if (stamp := _stamp(path))}
-    record = {"circumstances": _circumstances(), "modules": stamps, "schemas": schemas}
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".plugins", dir=file.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as text:
-                json.dump(record, text)
-            os.replace(temporary, file)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+    contents.keep(file, json.dumps({"circumstances": _circumstances(), "modules": stamps, "schemas": schemas}))
 
 
 def _stamp(path: str) -> list[int] | None:

@@ -32,14 +32,16 @@ class Spec(NamedTuple):
 
     def code(self) -> list[Code]:
         """The code of the plugin, and of what its parameters name; not that of plugins inside it."""
-        found: Plugin = self.plugin()
-        return [code_of(module) for module in (registry().find(self.kind, self.name).module, *found.code_modules())]
+        return self._code(self.plugin())
+
+    def _code(self, plugin: Plugin) -> list[Code]:
+        return [code_of(module) for module in (registry().find(self.kind, self.name).module, *plugin.code_modules())]
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides what the plugin does, for the key of a stage."""
         found = registry().find(self.kind, self.name)
         plugin: Plugin = self.plugin()
-        code = self.code()
+        code = self._code(plugin)
         inside = nested_specs(self)
         params = inputs.params_without_paths(plugin, self.params)
         libraries = {NUMERICAL[name] for each in code for name in each.libraries} | set(plugin.libraries)

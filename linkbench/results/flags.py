@@ -27,7 +27,7 @@ import numpy as np
 from linkbench.api.base import Defender
 from linkbench.api.budget import Budget
 from linkbench.api.data import Array, Artefact
-from linkbench.api.rounding import HALF_STEP
+from linkbench.api.rounding import HALF_STEP, ROUNDING
 from linkbench.metrics.comparison import by_person, holm, p_values
 from linkbench.plan.facts import CellFacts
 from linkbench.registry.spec import Spec
@@ -35,9 +35,6 @@ from linkbench.results.verdicts import Photos
 
 if TYPE_CHECKING:
     from linkbench.results.table import Row
-
-ROUNDING = 1e-6
-"""Differences of float32 pixels that mean nothing."""
 
 ABOVE_CHANCE = 0.05
 """A predictor is clearly better than chance if its interval of balanced accuracy lies this far above it."""

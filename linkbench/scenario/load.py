@@ -14,14 +14,12 @@ from linkbench.api.kinds import SECTIONS
 from linkbench.errors import Location, Problem, ScenarioError
 from linkbench.metrics.settings import Strict
 from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
+from linkbench.scenario.bounds import MOST_CELLS
 from linkbench.scenario.file import Model, ModelEntry, Scenario, TaskFile
 from linkbench.scenario.overrides import override
 from linkbench.scenario.tasks import TASKS, forms, task_of
 from linkbench.scenario.yaml import Document, location_name, read_yaml
 from linkbench.store.store import canonical
-
-MOST_CELLS = 100_000
-"""Cells of a scenario, unless its user asks for more: a grid grows faster than one thinks."""
 
 
 def load_scenario(path: Path, overrides: tuple[str, ...] = (), most_cells: int = MOST_CELLS) -> Scenario:

@@ -9,16 +9,13 @@ from torch import Tensor
 
 from linkbench.api.base import Defender
 from linkbench.api.budget import Budget
-from linkbench.api.rounding import HALF_STEP
+from linkbench.api.rounding import HALF_STEP, ROUNDING
 from linkbench.execution.stdout import captured
 from linkbench.harness import budget as kept
 from linkbench.harness.checks import Guard, check_photos
 from linkbench.testing import fixtures
 from linkbench.testing.check import Skip, Subject
 from linkbench.testing.common import silent
-
-ROUNDING = 1e-6
-"""Differences of float32 pixels that mean nothing."""
 
 FEW = 0.001
 """Part of the pixels that may come out otherwise in another batch, once rounded to 8 bits."""
