@@ -1,4 +1,4 @@
-"""What defenders climb: per-photo functions of the predictors' log-probabilities; larger is safer.
+"""What defenders climb: per-photo functions of the predictors' log-probabilities; larger is a worse match.
 
 g_p(v|x) is the predicted probability of variant v of phenotype p, P(v|y) the one that the true genome gives. Values
 are computed in float64: the tables are tiny, and confident predictors lie within float32 rounding of 0 and 1.

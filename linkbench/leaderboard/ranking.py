@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
     rank: 1 is best, None where the row did not meet the whole panel; rank_at: the same among rows of no larger budget;
     lift: success over chance; auc: largest area under the ROC curve over all opponents; front: whether no other row is
-    both safer and more like the original.
+    both linked less often and more like the original.
     """
 
     row: Standing

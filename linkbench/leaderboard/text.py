@@ -8,7 +8,7 @@ from linkbench.report import flags_text, numbers, summary
 
 INTRODUCTION = (
     "How well defences keep somebody who has your photo from finding your genome. Defences are ranked by their worst "
-    "case over all attackers and models that they met: the lower, the safer."
+    "case over all attackers and models that they met: the lower, the fewer genomes are found by those."
 )
 
 ADD = """## Add a run

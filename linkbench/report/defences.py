@@ -69,7 +69,8 @@ def by_epsilon(ids: Ids, cells: list[MeasuredCell], parts: Roles) -> Section | N
         "epsilon",
         "What a budget buys",
         f"Success of the attacker {attacker} in a population of {n}, against the largest change that a defender may "
-        f"make to a pixel (1 is the range from black to white). Lower is safer.{absent}",
+        f"make to a pixel (1 is the range from black to white). Below chance is signal to an attacker who "
+        f"adapts, not safety.{absent}",
         [*(Key(looks[name], name) for name in named), Key(CHANCE, "chance")],
         "Candidates that count, k",
         choices,

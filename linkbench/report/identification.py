@@ -105,7 +105,7 @@ def _cmc(material: Material) -> Iterable[Section | None]:
     keys = [*(Key(css, name) for name, css in looks.items()), Key(CHANCE, "chance")]
     text = (
         "Cumulative match: how often the right person is among the k first names that the identifier gives, in the "
-        "whole gallery. Lower is safer."
+        "whole gallery."
     )
     yield Section("cmc", "Recognised at rank k", text, keys, "", [Choice("", drawn)], note)
 
