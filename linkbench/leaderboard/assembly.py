@@ -19,6 +19,11 @@ class Sheet(NamedTuple):
     attackers: list[AttackerPlace]
     games: list[Game]
 
+    @property
+    def tailored(self) -> int:
+        """How many ranked defences take no part in the games, because they saw the model that they met."""
+        return sum(place.rank is not None and place.row.tailored for place in self.ranking.places)
+
 
 class Board(NamedTuple):
     """A whole leaderboard: its entries, and the sheets of every protocol, one per channel."""

@@ -59,7 +59,8 @@ class Standing(NamedTuple):
     compared, the measured change where it has no epsilon and None where nothing was measured; ssim, linf: of the
     published photo and before publication, for a poison of those that it changed; milliseconds: per photo;
     yardstick: `none` or `noise` where the row is one, else empty; unpoisoned, undefended: whether poison or defender
-    leave photos as they are; budget: of the defender.
+    leave photos as they are; budget: of the defender; tailored: whether it made other photos for every model that it
+    met, having seen it.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Standing(NamedTuple):
     unpoisoned: bool
     undefended: bool
     budget: Budget
+    tailored: bool = False
 
     @property
     def control(self) -> bool:
@@ -271,7 +273,16 @@ def _row(
         unpoisoned=best.facts.unpoisoned,
         undefended=best.facts.undefended,
         budget=best.facts.budget,
+        tailored=_tailored(best),
     )
+
+
+def _tailored(part: _Part) -> bool:
+    """Whether the photos that were linked, or trained on, differ between the models of one seed."""
+    made: dict[int, set[tuple[str, str | None]]] = defaultdict(set)
+    for cell in part.cells:
+        made[cell.seed].add((cell.change, cell.poison_change))
+    return any(len(changes) > 1 for changes in made.values())
 
 
 def _measured(part: _Part, changes: Mapping[str, ChangeRecord]) -> list[ChangeRecord]:

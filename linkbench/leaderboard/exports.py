@@ -116,8 +116,10 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
             for one in sheet.attackers
         ]  # fmt: skip
         parts.append(_table(head, lines, "lrrrlrr"))
-        if sheet.games:
+        if sheet.games or sheet.tailored:
             parts.append(f"### The game, photos published as {markdown(sheet.table.channel)}\n")
+            parts.append(f"{text.game(bool(sheet.games), sheet.tailored)}\n")
+        if sheet.games:
             lines = [
                 [text.budget(game.budget), numbers.percent(game.value), numbers.percent(game.pure),
                  markdown(text.mixture([(text.row_name(row), share) for row, share in game.defenders])),

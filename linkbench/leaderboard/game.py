@@ -1,7 +1,8 @@
 """The zero-sum game between defenders and attackers, solved by linear programming.
 
 The defender draws one defence by chance, the attacker one opponent (attacker and model), neither sees the other's
-draw; the payoff A[d, o] is the success of o against d. By von Neumann's theorem min_x max_o (x A)_o equals
+draw; the payoff A[d, o] is the success of o against d. So a defence that made its photos for the very model that it met
+takes no part: it saw the draw. By von Neumann's theorem min_x max_o (x A)_o equals
 max_y min_d (A y)_d; both sides are linear programs. Of several equilibria the defender's with the highest mean SSIM
 is shown.
 """
@@ -96,8 +97,8 @@ def _program(cost: Array, upper: Array, limit: Array, equal: Array, bounds: list
 
 
 def games(table: Standings, ranking: Ranking) -> list[Game]:
-    """The game among all ranked rows, and among those of every budget that at least two defences share."""
-    rows = [place.row for place in ranking.places if place.rank is not None]
+    """The game among all ranked rows that knew no opponent, and among those of every budget that two defences share."""
+    rows = [place.row for place in ranking.places if place.rank is not None and not place.row.tailored]
     budgets = sorted({row.epsilon for row in rows if row.epsilon is not None and not row.control})
     out = []
     seen: set[frozenset[str]] = set()

@@ -88,7 +88,9 @@ def looks(sees: list[str]) -> bool:
 def opponents(scenario: dict[str, Any], sees: dict[str, list[str]]) -> Opponents:
     """Everybody whom the defenders of a resolved scenario meet."""
     attackers = {spec["label"]: use_key(spec) for spec in scenario["attackers"] if looks(sees.get(spec["label"], []))}
-    return Opponents(models=model_keys(scenario["models"]), attackers=attackers)
+    surrogates = {model["name"] for model in scenario["models"] if model.get("role") == "surrogate"}
+    models = {name: key for name, key in model_keys(scenario["models"]).items() if name not in surrogates}
+    return Opponents(models=models, attackers=attackers)
 
 
 def protocol(scenario: dict[str, Any], sees: dict[str, list[str]], data: Data) -> Protocol:

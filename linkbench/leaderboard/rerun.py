@@ -53,7 +53,7 @@ def scenario_of(entry: Entry) -> Scenario:
         specs = {name: [_use(kind, spec) for spec in data.get(name, ())] for name, kind in SECTIONS.items()}
         models = [
             Model(str(model["name"]), _use("architecture", model["architecture"]), _use("recipe", model["recipe"]),
-                  model["start"])
+                  model["start"], bool(model.get("sealed")), str(model.get("role", "opponent")))
             for model in data["models"]
         ]  # fmt: skip
         return Scenario(

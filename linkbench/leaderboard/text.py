@@ -45,6 +45,18 @@ def budget(value: float | None) -> str:
     return "any" if value is None else f"ε ≤ {numbers.epsilon(value)}"
 
 
+def game(played: bool, tailored: int) -> str:
+    """What the game is, and who takes no part in it; empty where there is nothing to say."""
+    rule = (
+        "If defender and attacker each choose at random, neither knowing the other’s choice, nobody can do better than "
+        "these mixtures. The value is the share of photos linked then."
+    )
+    who = f"{tailored} defences take" if tailored > 1 else "One defence takes"
+    left = f"{who} no part: made for the very model that photos meet, so the opponent’s choice was known."
+    none = "What is left is no choice." if tailored and not played else ""
+    return " ".join(filter(None, [rule if played else "", left if tailored else "", none]))
+
+
 def mixture(parts: list[tuple[str, float]]) -> str:
     """`45% a, 55% b`."""
     return ", ".join(f"{portion(share)} {name}" for name, share in parts)

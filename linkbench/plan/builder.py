@@ -167,13 +167,30 @@ class Builder:
         run = "linkbench.stages.protect:protect"
         return self.add(stage, run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
 
+    def seen(self, model: Model, *defenders: Spec) -> tuple[str, ...]:
+        """The models that defenders see where the attacker has this one, as `CellFacts.seen` names them."""
+        out: dict[str, None] = {}
+        for spec in defenders:
+            plugin: Defender = spec.plugin()
+            knowledge = [plugin.knowledge] if isinstance(plugin.knowledge, str) else plugin.knowledge
+            named = {"white-box": model.name, "other-seed": f"other seed of {model.name}"}
+            if "predictor" in plugin.needs:
+                out |= dict.fromkeys(named.get(name, name) for name in knowledge)
+        return tuple(out)
+
     def seen_model(self, name: str, model: Model, base: dict[str, str], seed: int) -> str:
         if name in ("white-box", "other-seed"):
             return self.train(model, base, seed, other_seed=name == "other-seed")
         return self.train(next(other for other in self.scenario.models if other.name == name), base, seed)
 
-    def place(self, coordinates: dict[str, Any], played: Mapping[str, Spec], steps: dict[str, str]) -> Cell:
-        """The cell at a place of the grid, with its plugins by coordinate and the steps behind it."""
-        cell = Cell(id=digest_of(coordinates)[:10], steps=steps, facts=CellFacts.of(played), **coordinates)
+    def place(
+        self,
+        coordinates: dict[str, Any],
+        played: Mapping[str, Spec],
+        steps: dict[str, str],
+        seen: tuple[str, ...] = (),
+    ) -> Cell:
+        """The cell at a place of the grid: its plugins by coordinate, the steps behind it, models that were seen."""
+        cell = Cell(id=digest_of(coordinates)[:10], steps=steps, facts=CellFacts.of(played, seen), **coordinates)
         self.cells.append(cell)
         return cell

@@ -18,7 +18,8 @@ class CellFacts(NamedTuple):
     """plugins: by coordinate the name of the plugin, of a model that of its architecture, "" where there is none.
 
     control: whether the defender is what defences are compared with; budget, poison_budget: what defender and poison
-    may change; eight_bit: whether photos are published with 8 bits.
+    may change; eight_bit: whether photos are published with 8 bits; seen: names of the models that poison and defender
+    saw, with the words "other seed of" before one whose twin they saw.
     """
 
     plugins: dict[str, str]
@@ -26,6 +27,7 @@ class CellFacts(NamedTuple):
     budget: Budget
     poison_budget: Budget
     eight_bit: bool
+    seen: tuple[str, ...] = ()
 
     @property
     def undefended(self) -> bool:
@@ -43,7 +45,7 @@ class CellFacts(NamedTuple):
         return yardstick(self.control, self.unpoisoned, self.undefended)
 
     @classmethod
-    def of(cls, specs: Mapping[str, Spec | None]) -> CellFacts:
+    def of(cls, specs: Mapping[str, Spec | None], seen: tuple[str, ...] = ()) -> CellFacts:
         """From the plugins by coordinate; those that are not given, or None, are not there."""
         plugins = {name: spec.name if (spec := specs.get(name)) else "" for name in PLAYED}
         defender, poison = (spec.plugin() if (spec := specs.get(name)) else None for name in ("defender", "poison"))
@@ -54,6 +56,7 @@ class CellFacts(NamedTuple):
             budget=_budget(defender),
             poison_budget=_budget(poison),
             eight_bit=channel is not None and type(channel).eight_bit,
+            seen=seen,
         )
 
     @classmethod
@@ -84,6 +87,7 @@ class CellFacts(NamedTuple):
             Budget(**data["budget"]),
             Budget(**data["poison_budget"]),
             bool(data["eight_bit"]),
+            tuple(str(name) for name in data.get("seen", ())),
         )
 
 

@@ -24,7 +24,7 @@ def add_cells(builder: Builder) -> None:
         base = {"cohort": builder.add("cohort", f"{STAGES}:cohort", seed, specs={"cohort": cohort}, settings=settings)}
         place = {"seed": seed, "genomes": "none", "cohort": cohort.label, "poison": "none"}
         imaginary = registry().load("cohort", cohort.name).imaginary
-        for model, channel in itertools.product(scenario.models, scenario.specs["channels"]):
+        for model, channel in itertools.product(scenario.opponents, scenario.specs["channels"]):
             train = builder.train(model, base, seed)
             probes = builder.add(
                 "embed", f"{STAGES}:embed", seed,
@@ -54,7 +54,10 @@ def add_cells(builder: Builder) -> None:
                         "attacker": identifier,
                     }  # fmt: skip
                     builder.place(
-                        {**here, "attacker": identifier.label}, played, {**steps, "rank": ranked, "measure": measured}
+                        {**here, "attacker": identifier.label},
+                        played,
+                        {**steps, "rank": ranked, "measure": measured},
+                        builder.seen(model, defender),
                     )
 
 

@@ -50,7 +50,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
     imaginary = registry().load("cohort", given["cohort"].name).imaginary
     asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.specs["attackers"]))
     for model, poison, channel in itertools.product(
-        scenario.models, scenario.specs["poisons"], scenario.specs["channels"]
+        scenario.opponents, scenario.specs["poisons"], scenario.specs["channels"]
     ):
         poisoned = builder.poison(poison, channel, model, base, seed, imaginary)
         train = builder.train(model, {**base, **poisoned}, seed)
@@ -86,9 +86,10 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             played = {
                 **given, "model": model.architecture, "poison": poison, "defender": defender, "channel": channel
             }  # fmt: skip
+            seen = builder.seen(model, poison, defender)
             for attacker in scenario.specs["attackers"]:
                 everybody = {**played, "attacker": attacker}
-                cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, everybody, baseline)
+                cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, everybody, baseline, seen)
                 if defender.name == NOTHING:
                     baseline[attacker.label] = cell.steps["rank"]
 
@@ -99,6 +100,7 @@ def _cell(
     steps: dict[str, str],
     played: dict[str, Spec],
     baseline: Mapping[str, str] | None = None,
+    seen: tuple[str, ...] = (),
 ) -> Cell:
     """The last steps of a cell: rank and measure, the latter also against the rank without a defender."""
     seed, attacker = place["seed"], played["attacker"]
@@ -120,4 +122,5 @@ def _cell(
             **({"baseline": baseline[attacker.label]} if baseline and attacker.label in baseline else {}),
         },
     )
-    return builder.place({**place, "attacker": attacker.label}, played, {**steps, "rank": rank, "measure": rows})
+    here = {**place, "attacker": attacker.label}
+    return builder.place(here, played, {**steps, "rank": rank, "measure": rows}, seen)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from linkbench.report import flags_text, numbers
-from linkbench.results.cells import MeasuredCell, Value, chance, short, shown_sizes, top_k, varying
+from linkbench.results.cells import MeasuredCell, Value, chance, cleaned, short, shown_sizes, top_k, varying
 
 MOST = 500
 """Most rows of the table; results.csv has all."""
@@ -67,7 +67,7 @@ class _Source(NamedTuple):
 
 def table(cells: list[MeasuredCell]) -> CellTable:
     """One row per cell, in the order of the plan."""
-    sources = [*_axis_sources(cells), *_success_sources(cells), *_metric_sources(cells)]
+    sources = [*_axis_sources(cells), *_seen_sources(cells), *_success_sources(cells), *_metric_sources(cells)]
     if any(cell.flags for cell in cells):
         sources.append(
             _Source(Column("", "flags", False), lambda cell: CellText(", ".join(map(flags_text.words, cell.flags))))
@@ -90,6 +90,14 @@ def _axis_sources(cells: list[MeasuredCell]) -> list[_Source]:
         return _Source(column, lambda cell: _place(name, cell.place[name], briefly))
 
     return [source(name) for name in varying(places) or (["attacker"] if cells else [])]
+
+
+def _seen_sources(cells: list[MeasuredCell]) -> list[_Source]:
+    """The models that defences saw, where there are several models: whether they knew their opponent."""
+    if len({cell.model for cell in cells} | {name for cell in cells for name in cell.facts.seen}) < 2:
+        return []
+    column = Column("", "defence saw", False)
+    return [_Source(column, lambda cell: CellText(", ".join(map(cleaned, cell.facts.seen))))]
 
 
 def _curves(cells: list[MeasuredCell]) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 from linkbench.api.fields import names_phenotypes
 from linkbench.registry.registry import registry
@@ -17,12 +17,41 @@ def unknown_models(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wr
     for section in ("poisons", "defenders"):
         for spec in specs[section]:
             knowledge = spec.params["knowledge"]
+            names = [knowledge] if isinstance(knowledge, str) else knowledge
             wrong += [
                 Wrong((section,), f"{spec.label}: knowledge names no model {name!r}; allowed: {', '.join(allowed)}")
-                for name in ([knowledge] if isinstance(knowledge, str) else knowledge)
+                for name in names
                 if name not in allowed
             ]
+            if "predictor" in registry().load("defender", spec.name).needs:
+                wrong += [Wrong((section,), f"{spec.label}: {what}") for what in _seals_broken(names, models)]
     return wrong
+
+
+def _seals_broken(names: Iterable[str], models: list[Model]) -> Iterator[str]:
+    """What is wrong with seeing these models where some are sealed."""
+    sealed = [model.name for model in models if model.sealed]
+    seen = [model.name for model in models if not model.sealed]
+    remedy = (
+        f"let it see {' or '.join(map(repr, seen))}" if seen else "add a model with 'role: surrogate' for it to see"
+    )
+    for name in names if sealed else ():
+        if name in sealed:
+            yield f"knowledge names the sealed model {name!r}; {remedy} ('knowledge')"
+        elif name in ("white-box", "other-seed"):
+            whose = "is" if name == "white-box" else "is trained like"
+            met = f"{whose} the network it meets, and {sealed[0]!r} is sealed"
+            yield f"knowledge {name!r} {met}; {remedy} ('knowledge')"
+
+
+def without_opponents(models: list[Model]) -> list[Wrong]:
+    """Models of which nobody links with any."""
+    if not models or any(model.role == "opponent" for model in models):
+        return []
+    what = (
+        "all of them are surrogates, so there is none to link with; leave 'role: surrogate' out of one or add another"
+    )
+    return [Wrong(("models",), what)]
 
 
 def inside(spec: Spec) -> list[Spec]:

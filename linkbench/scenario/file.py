@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, Tag, WithJsonSchema
+from pydantic import AfterValidator, Field, Tag, WithJsonSchema, model_validator
 
 from linkbench.metrics.settings import Measure, Strict, by_form
 from linkbench.registry.spec import Spec
@@ -37,6 +37,16 @@ class ModelEntry(Strict):
     architecture: Any = Field("small-cnn", description="an architecture, by name or with parameters")
     recipe: Any = Field("standard", description="a recipe, by name or with parameters")
     start: str | None = Field(None, description="name of a model above, whose weights this one starts from")
+    sealed: bool = Field(False, description="no defender, recipe or poison ever sees it, nor one with its weights")
+    role: Literal["opponent", "surrogate"] = Field(
+        "opponent", description="surrogate: there for defenders to see; nobody links with it, so it has no rows"
+    )
+
+    @model_validator(mode="after")
+    def _seen_or_not(self) -> ModelEntry:
+        if self.sealed and self.role == "surrogate":
+            raise ValueError("a surrogate is there to be seen, so it cannot be sealed; leave one of the two out")
+        return self
 
 
 class TaskFile(Strict):
@@ -57,12 +67,14 @@ class TaskFile(Strict):
 
 
 class Model(NamedTuple):
-    """A predictor of the scenario, its plugins resolved."""
+    """A predictor of the scenario, its plugins resolved; sealed, role: as in `ModelEntry`."""
 
     name: str
     architecture: Spec
     recipe: Spec
     start: str | None
+    sealed: bool = False
+    role: str = "opponent"
 
 
 class Scenario(NamedTuple):
@@ -79,6 +91,11 @@ class Scenario(NamedTuple):
     specs: dict[str, list[Spec]]
     settings: dict[str, dict[str, Any]]
     measure: Measure
+
+    @property
+    def opponents(self) -> list[Model]:
+        """The models that photos are linked with."""
+        return [model for model in self.models if model.role == "opponent"]
 
     def resolved(self) -> dict[str, Any]:
         """The scenario as plain JSON with all defaults written out."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from linkbench.metrics.settings import Strict
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong
-from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes
+from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes, without_opponents
 from linkbench.scenario.file import Model, TaskFile, TaskName
 
 UNKNOWN = {"genome": "true genomes", "reference": "a population of genomes", "labels": "phenotypes"}
@@ -50,10 +50,12 @@ class IdentificationFile(TaskFile):
 
 def check(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
     """What the parts of an identification can get wrong: no photos, defenders that want genomes, no weights."""
-    wrong = unknown_models(specs, models)
-    for spec in specs["cohort"]:
-        if not registry().load("cohort", spec.name).has_photos:
-            wrong.append(Wrong(("cohort",), f"{spec.name!r} has no photos, so nobody can be identified in them"))
+    wrong = [*unknown_models(specs, models), *without_opponents(models)]
+    wrong += [
+        Wrong(("cohort",), f"{spec.name!r} has no photos, so nobody can be identified in them")
+        for spec in specs["cohort"]
+        if not registry().load("cohort", spec.name).has_photos
+    ]
     for spec in specs["defenders"]:
         wrong += _asks_too_much(spec, "defenders")
     for model in models:

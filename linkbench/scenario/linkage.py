@@ -10,7 +10,7 @@ from linkbench.errors import InputError
 from linkbench.metrics.settings import Strict
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong
-from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes
+from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes, without_opponents
 from linkbench.scenario.file import Model, TaskFile
 
 PHENOTYPES_IN = ("poisons", "defenders", "attackers", "cohort")
@@ -50,7 +50,7 @@ class LinkageFile(TaskFile):
 
 def check(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
     """What only the parts together can get wrong: photos without models, phenotypes that nobody has."""
-    wrong = unknown_models(specs, models)
+    wrong = [*unknown_models(specs, models), *without_opponents(models)]
     for spec in specs["cohort"]:
         wrong += (
             _with_photos(spec, models)

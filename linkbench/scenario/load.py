@@ -170,24 +170,27 @@ def _models(entries: Any) -> tuple[list[Model], list[Wrong]]:
             names = list(ModelEntry.model_fields)
             wrong += [Wrong((*location, *problem["loc"]), explain(problem, names)) for problem in error.errors()]
             continue
-        wrong += _wrong_names(parsed, [model.name for model in models], location)
+        wrong += _wrong_names(parsed, models, location)
         architectures, some = parse_spec("architecture", parsed.architecture, (*location, "architecture"))
         recipes, more = parse_spec("recipe", parsed.recipe, (*location, "recipe"))
         wrong += some + more
         for architecture, recipe in itertools.product(architectures, recipes):
             varied = ", ".join(filter(None, (_variation(architecture), _variation(recipe))))
             title = f"{parsed.name}({varied})" if varied else parsed.name
-            models.append(Model(title, architecture, recipe, parsed.start))
+            models.append(Model(title, architecture, recipe, parsed.start, parsed.sealed, parsed.role))
     return models, wrong
 
 
-def _wrong_names(entry: ModelEntry, earlier: list[str], location: Location) -> list[Wrong]:
-    """A name that stands there twice, a start that is not above."""
-    wrong = []
+def _wrong_names(entry: ModelEntry, models: list[Model], location: Location) -> list[Wrong]:
+    """A name that stands there twice, a start that is not above, or one whose seal would be broken."""
+    wrong, earlier = [], [model.name for model in models]
     if entry.name in earlier:
         wrong.append(Wrong((*location, "name"), f"{entry.name!r} stands there twice; names of models are unique"))
     if entry.start is not None and entry.start not in earlier:
         what = f"{entry.start!r} is no model above this one; there are: {', '.join(earlier) or 'none'}"
+        wrong.append(Wrong((*location, "start"), what))
+    if not entry.sealed and any(model.sealed for model in models if model.name == entry.start):
+        what = f"{entry.start!r} is sealed, and whoever sees this model sees its weights; say 'sealed: true' here too"
         wrong.append(Wrong((*location, "start"), what))
     return wrong
 
