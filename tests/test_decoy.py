@@ -16,7 +16,6 @@ from linkbench.api.knowledge import Knowledge
 from linkbench.api.schema import PAPER
 from linkbench.defenders.decoy_pgd import DecoyPGD
 from linkbench.defenders.decoys import (
-    MOST,
     Match,
     Pool,
     certain,
@@ -27,6 +26,7 @@ from linkbench.defenders.decoys import (
     targets,
     variants,
 )
+from linkbench.defenders.others import MOST
 from linkbench.errors import PluginError
 from linkbench.models.predictor import Ensemble, Predictor
 

@@ -12,19 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linkbench.api import seeds
 from linkbench.api.data import Array
 from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.api.schema import Schema
 from linkbench.defenders.objectives import Objective
+from linkbench.defenders.others import batches, choose, secret_order, shown
 from linkbench.defenders.sight import Predictor
-from linkbench.errors import PluginError
-
-BATCH = 64
-"""Photos that are looked at at a time."""
-
-MOST = 1024
-"""People in the pool at most: more make the draw no more secret."""
 
 
 class Pool(NamedTuple):
@@ -52,19 +45,9 @@ def find_pool(studied: StudySet) -> Pool:
     Raises PluginError with fewer than two people.
     """
     looks, members = side_by_side(studied.predictor)
-    people = np.unique(studied.identity)
-    if len(people) < 2:
-        raise PluginError(
-            f"decoy-pgd makes people look like somebody else to the predictors, but the photos that it may study show "
-            f"{len(people)} {'person' if len(people) == 1 else 'people'}; give it photos of two or more"
-        )
-    random = seeds.generator(studied.seed, "decoys")
-    chosen = np.sort(random.permutation(people)[:MOST])
-    order = random.permutation(len(studied))  # the first photo of a person in a random order is a random one
-    _, first = np.unique(studied.identity[order], return_index=True)
-    rows = order[first[np.searchsorted(people, chosen)]]
+    chosen, rows = choose(studied, 2, "decoy-pgd makes people look like somebody else to the predictors")
     with torch.no_grad():
-        parts = [looks(studied.pixels(rows[at : at + BATCH])).double() for at in range(0, len(rows), BATCH)]
+        parts = [looks(studied.pixels(part)).double() for part in batches(rows)]
     log_probs = torch.cat(parts)
     return Pool(chosen, log_probs.view(len(chosen), members, -1))
 
@@ -75,9 +58,8 @@ def draw(knowledge: Knowledge, pool: Pool, allowed: Tensor | None) -> Tensor:
     allowed: bool [n, D], decoys that a photo may have, where any of them is left; None for all.
     """
     out = []
-    for row, person in enumerate(knowledge.identity or knowledge.keys):
-        order = seeds.generator(knowledge.seed, "decoy", person).permutation(len(pool.identity))
-        order = order[pool.identity[order] != person]
+    for row, person in enumerate(shown(knowledge)):
+        order = secret_order(knowledge, person, pool.identity)
         if allowed is not None and len(fitting := order[allowed[row, torch.from_numpy(order)].cpu().numpy()]):
             order = fitting
         out.append(int(order[0]))
@@ -94,10 +76,10 @@ def targets(
     allowed = None
     if keep:
         with torch.no_grad():
-            shown = variants(looks(photos).double().view(len(photos), members, -1), schema)
+            seen = variants(looks(photos).double().view(len(photos), members, -1), schema)
         columns = [schema.names.index(name) for name in keep]
         theirs = variants(pool.log_probs, schema)
-        allowed = (shown[:, None, columns] == theirs[None][:, :, columns]).all(dim=2)
+        allowed = (seen[:, None, columns] == theirs[None][:, :, columns]).all(dim=2)
     chosen = draw(knowledge, pool, allowed).to(pool.log_probs.device)
     if objective == "variants":
         return certain(variants(pool.log_probs, schema)[chosen], schema, members)

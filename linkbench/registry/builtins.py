@@ -150,6 +150,10 @@ def register_defenders(register: Register) -> None:
     )
     register("blur", "linkbench.defenders.blur:Blur", api=1, summary="classical: Gaussian blur")
     register("pixelate", "linkbench.defenders.pixelate:Pixelate", api=1, summary="classical: squares of one colour")
+    register("blend", "linkbench.defenders.blend:Blend", api=1, summary="removal: somebody else's face mixed in")
+    register(
+        "k-same", "linkbench.defenders.k_same:KSame", api=1, summary="removal: the mean of k faces that look alike"
+    )
     register(
         "fawkes",
         "linkbench.defenders.fawkes:Fawkes",

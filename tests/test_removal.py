@@ -1,0 +1,94 @@
+"""What removal puts in a photo comes from other people, chosen in secret or by likeness, never its own person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standins import knowledge, predictor, random_photos, study_set
+
+from linkbench.api.base import Defender
+from linkbench.defenders.blend import Blend
+from linkbench.defenders.k_same import KSame
+from linkbench.errors import PluginError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+COUNT, PEOPLE = 6, 9
+PHOTOS = random_photos(COUNT).mul(255).round().div(255)
+OTHERS = random_photos(2 * PEOPLE, seed=3).mul(255).round().div(255)
+STUDIED = study_set(OTHERS, predictor(), [100 + row // 2 for row in range(2 * PEOPLE)])
+BOTH = [Blend(), KSame(k=3)]
+
+
+def told(defender: Defender, identity: tuple[int, ...] = tuple(range(COUNT)), seed: int = 7):  # type: ignore[no-untyped-def]
+    return replace(knowledge(len(identity), seed=seed), identity=identity, learned=defender.learn(STUDIED))
+
+
+def mixed_in(out: torch.Tensor, weight: float) -> list[int]:
+    """Which person of the studied each photo was blended with: the one whose photo explains it exactly."""
+    theirs = (out - (1 - weight) * PHOTOS) / weight
+    apart = (theirs[:, None] - OTHERS[None]).abs().amax(dim=(2, 3, 4))
+    assert (apart.amin(dim=1) < 1e-4).all()
+    return [100 + int(row) // 2 for row in apart.argmin(dim=1)]
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.5, 0.9])
+def test_a_blend_is_photo_and_one_other_in_proportion(weight: float) -> None:
+    blend = Blend(weight=weight)
+    people = mixed_in(blend.perturb(PHOTOS, told(blend)), weight)
+    assert len(set(people)) > 1
+    others = mixed_in(blend.perturb(PHOTOS, told(blend, seed=8)), weight)
+    assert people != others, "the choice follows the secret seed"
+    assert people == mixed_in(blend.perturb(PHOTOS.flip(3).flip(3), told(blend)), weight)
+
+
+def test_nobody_is_blended_with_themselves() -> None:
+    blend = Blend(weight=1.0)
+    for seed in range(30):
+        identity = tuple(range(100, 100 + COUNT))
+        people = mixed_in(blend.perturb(PHOTOS, told(blend, identity, seed)), 1.0)
+        assert all(one != two for one, two in zip(people, identity, strict=True))
+
+
+def test_all_photos_of_a_person_meet_the_same_other() -> None:
+    blend = Blend(weight=1.0)
+    out = blend.perturb(PHOTOS[:2], replace(told(blend, (4, 4)), keys=(10, 11)))
+    assert torch.equal(out[0], out[1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(k=st.integers(2, PEOPLE), row=st.integers(0, COUNT - 1))
+def test_k_same_is_the_mean_of_the_nearest(k: int, row: int) -> None:
+    tool = KSame(k=k)
+    pool = tool.learn(STUDIED)
+    (out,) = tool.perturb(PHOTOS[row : row + 1], told(tool, (row,)))
+    theirs = pool.photos.astype(np.float64) / 255
+    photo = PHOTOS[row].double().numpy()
+    distance = [np.linalg.norm(other - photo) for other in theirs]
+    nearest = sorted(range(PEOPLE), key=distance.__getitem__)[: k - 1]
+    expected = (photo + sum(theirs[other] for other in nearest)) / k
+    np.testing.assert_allclose(out.double().numpy(), expected, atol=1e-6)
+
+
+def test_k_same_leaves_out_the_person_of_the_photo() -> None:
+    tool = KSame(k=2)
+    pool = tool.learn(STUDIED)
+    own = torch.from_numpy(pool.photos[:1]).float() / 255
+    stranger = tool.perturb(own, told(tool, (5,)))
+    assert torch.allclose(stranger, own, atol=1e-6), "the nearest is the very photo"
+    itself = tool.perturb(own, told(tool, (int(pool.identity[0]),)))
+    assert not torch.allclose(itself, own, atol=1e-2)
+
+
+@pytest.mark.parametrize("defender", BOTH)
+def test_too_few_people_are_refused(defender: Defender) -> None:
+    few = study_set(OTHERS[:2], predictor(), [3, 3])
+    with pytest.raises(PluginError, match=r"show 1 person; give it photos of [23] or more"):
+        defender.learn(few)
+    with pytest.raises(PluginError, match="given none"):
+        defender.perturb(PHOTOS, replace(told(defender), learned=None))
