@@ -14,7 +14,10 @@ from standins import knowledge, predictor, random_photos, study_set
 from linkbench.api.base import Defender
 from linkbench.defenders.blend import Blend
 from linkbench.defenders.k_same import KSame
+from linkbench.defenders.recolour import Recolour
+from linkbench.defenders.regions import find_regions
 from linkbench.errors import PluginError
+from linkbench.metrics.colour import delta_e, lab
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,7 +25,7 @@ COUNT, PEOPLE = 6, 9
 PHOTOS = random_photos(COUNT).mul(255).round().div(255)
 OTHERS = random_photos(2 * PEOPLE, seed=3).mul(255).round().div(255)
 STUDIED = study_set(OTHERS, predictor(), [100 + row // 2 for row in range(2 * PEOPLE)])
-BOTH = [Blend(), KSame(k=3)]
+ALL = [Blend(), KSame(k=3), Recolour()]
 
 
 def told(defender: Defender, identity: tuple[int, ...] = tuple(range(COUNT)), seed: int = 7):  # type: ignore[no-untyped-def]
@@ -85,7 +88,55 @@ def test_k_same_leaves_out_the_person_of_the_photo() -> None:
     assert not torch.allclose(itself, own, atol=1e-2)
 
 
-@pytest.mark.parametrize("defender", BOTH)
+SKIN, HAIR, WALL = (0.85, 0.62, 0.5), (0.12, 0.08, 0.06), (0.3, 0.5, 0.7)
+
+
+def drawn(skin: tuple[float, ...] = SKIN, hair: tuple[float, ...] = HAIR, size: int = 64) -> torch.Tensor:
+    """A face of two colours before a wall."""
+    y = ((torch.arange(size) + 0.5) / size)[:, None]
+    x = ((torch.arange(size) + 0.5) / size)[None]
+    out = torch.tensor(WALL).view(3, 1, 1).expand(3, size, size)
+    out = torch.where(((y - 0.4) / 0.36) ** 2 + ((x - 0.5) / 0.3) ** 2 < 1, torch.tensor(hair).view(3, 1, 1), out)
+    return torch.where(((y - 0.55) / 0.28) ** 2 + ((x - 0.5) / 0.22) ** 2 < 1, torch.tensor(skin).view(3, 1, 1), out)
+
+
+def test_regions_are_found_and_the_wall_is_not() -> None:
+    found = find_regions(drawn()[None])
+    for region, here, elsewhere in ((found.skin, (36, 32), (10, 32)), (found.hair, (10, 32), (36, 32))):
+        assert region[0][here] > 0.9
+        assert region[0][elsewhere] < 0.05
+        assert region[0, 2, 2] < 0.05
+    torch.testing.assert_close(found.skin_colour, lab(torch.tensor(SKIN).view(1, 3, 1, 1))[..., 0, 0])
+    torch.testing.assert_close(found.hair_colour, lab(torch.tensor(HAIR).view(1, 3, 1, 1))[..., 0, 0])
+
+
+def test_a_bald_head_has_no_hair_and_is_recoloured_all_the_same() -> None:
+    bald = find_regions(drawn(hair=SKIN)[None])
+    assert bald.hair.max() == 0
+    assert bald.hair_colour.isnan().all()
+
+
+@pytest.mark.parametrize("limit", [0.0, 6.0, 200.0])
+def test_recolour_takes_the_colours_of_another_as_far_as_it_may(limit: float) -> None:
+    others = torch.stack([drawn((0.4, 0.26, 0.2), (0.75, 0.6, 0.35))] * 2)
+    tool = Recolour(delta_e=limit)
+    learned = tool.learn(study_set(others, predictor(), [50, 51]))
+    photo = drawn()[None]
+    out = tool.perturb(photo, replace(knowledge(1), identity=(1,), learned=learned))
+    moved = delta_e(photo, out)
+    assert moved.max() <= limit + 0.01
+    if limit == 0:
+        assert torch.equal(out, photo)
+    elif limit == 6:
+        assert moved[0, 36, 32] > 5.5
+        assert moved[0, 10, 32] > 5.5
+    else:
+        torch.testing.assert_close(out[0, :, 36, 32], others[0, :, 36, 32], atol=0.03, rtol=0)
+        torch.testing.assert_close(out[0, :, 10, 32], others[0, :, 10, 32], atol=0.06, rtol=0)
+    assert moved[0, 2, 2] < 0.05 * max(limit, 1), "the wall stays"
+
+
+@pytest.mark.parametrize("defender", ALL)
 def test_too_few_people_are_refused(defender: Defender) -> None:
     few = study_set(OTHERS[:2], predictor(), [3, 3])
     with pytest.raises(PluginError, match=r"show 1 person; give it photos of [23] or more"):
