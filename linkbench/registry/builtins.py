@@ -152,6 +152,12 @@ def register_defenders(register: Register) -> None:
     register("pixelate", "linkbench.defenders.pixelate:Pixelate", api=1, summary="classical: squares of one colour")
     register("blend", "linkbench.defenders.blend:Blend", api=1, summary="removal: somebody else's face mixed in")
     register(
+        "recolour",
+        "linkbench.defenders.recolour:Recolour",
+        api=1,
+        summary="removal: skin and hair take somebody else's colours",
+    )
+    register(
         "k-same", "linkbench.defenders.k_same:KSame", api=1, summary="removal: the mean of k faces that look alike"
     )
     register(
