@@ -22,6 +22,7 @@ import numpy.typing as npt
 from linkbench.api.data import MISSING, Artefact, Cohort, Evidence, most_likely
 from linkbench.attackers.likelihood import Likelihood
 from linkbench.metrics.intervals import interval
+from linkbench.metrics.leak import success_bound
 from linkbench.store.location import default_path
 from linkbench.store.store import Store
 
@@ -73,8 +74,8 @@ def main() -> None:
                 continue
             people = Cohort.of(read(store, run, cell, "cohort"))
             if not done:
-                print("| model | defender | epsilon | channel | seed |", *people.schema, "all |", sep=" | ")
-                print("|" + "---|" * (6 + len(people.schema)))
+                print("| model | defender | epsilon | channel | seed |", *people.schema, "all", "permits |", sep=" | ")
+                print("|" + "---|" * (7 + len(people.schema)))
             done.add(place)
             values, identity = bits(people, read(store, run, cell, "predict"), read(store, run, cell, "protected"))
             cells = []
@@ -82,7 +83,8 @@ def main() -> None:
                 known = ~np.isnan(column)
                 low, high = interval(column[known, None], identity[known])[:, 0]
                 cells.append(f"{column[known].mean():.2f} [{low:.2f}, {high:.2f}]")
-            print("|", " | ".join([*place, *cells]), "|")
+            permits = success_bound(float(np.nanmean(values[:, -1])), 1, 10)
+            print("|", " | ".join([*place, *cells, f"{permits:.3f}"]), "|")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ TITLES = {
     "linkbench.metrics.ranking": "Mathematics: `linkbench.metrics`",
     "linkbench.metrics.intervals": "Mathematics: `linkbench.metrics`",
     "linkbench.metrics.comparison": "Mathematics: `linkbench.metrics`",
+    "linkbench.metrics.leak": "Mathematics: `linkbench.metrics`",
     "linkbench.api.base": "Kinds of plugins",
     "linkbench.api.countermeasure": "Kinds of plugins",
     "linkbench.api.hookspecs": "Registration",

@@ -35,6 +35,7 @@ from linkbench.public import lazily
 if TYPE_CHECKING:
     from linkbench.metrics.comparison import by_person, holm, p_values, people_needed, smallest_difference
     from linkbench.metrics.intervals import interval, resampled_means
+    from linkbench.metrics.leak import success_bound
     from linkbench.metrics.ranking import (
         TIE,
         Ranks,
@@ -65,6 +66,7 @@ __all__ = [
     "roc_by_k",
     "roc_by_score",
     "smallest_difference",
+    "success_bound",
     "success_curves",
 ]
 
