@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from linkbench.execution.run import Watcher
+    from linkbench.models.predictor import Predictor
     from linkbench.results.results import Results
     from linkbench.scenario.file import Scenario
 
@@ -81,6 +82,19 @@ def load_results(folder: str | Path) -> Results:
     from linkbench.results import folder as files
 
     return files.read(Path(folder))
+
+
+def load_predictor(predictor: str | Path, device: str = "cpu") -> Predictor:
+    """A predictor by a name of `linkbench predictor list`, or from its file: a module, frozen, in evaluation mode.
+
+    It takes aligned faces, float [n, 3, size, size] in [0, 1], and gives log-probabilities [n, V], columns as in its
+    `schema`. Raises WeightsError.
+    """
+    from linkbench.models.predictor import check_predictor
+    from linkbench.models.predictor_files import locate, read
+
+    path = locate(Path(predictor))
+    return check_predictor(read(path), str(path)).to(device)
 
 
 def page(results: Results, folder: Path) -> str:

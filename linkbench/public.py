@@ -14,7 +14,7 @@ from linkbench.api.kinds import KINDS
 
 _HOMES = {
     "linkbench": {
-        "linkbench.face": ("load_results", "load_scenario", "run"),
+        "linkbench.face": ("load_predictor", "load_results", "load_scenario", "run"),
         "linkbench.api.base": ("Plugin", *(kind.base for kind in KINDS.values())),
         "linkbench.api.budget": ("Budget",),
         "linkbench.api.countermeasure": ("Countermeasure",),

@@ -18,7 +18,7 @@ from linkbench.api.schema import PAPER, Schema
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from linkbench.api.data import Array, Cohort, Evidence, Genomes
+    from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes
     from linkbench.api.gallery import Faces, Gallery
     from linkbench.api.knowledge import Knowledge, StudySet
     from linkbench.api.training_data import Report, TrainingData
@@ -158,6 +158,13 @@ class Recipe(Plugin):
 
     people: ClassVar[bool] = False
     """True for a recipe that tells people apart and can learn nothing else."""
+
+    def starts_from(self) -> Artefact | None:
+        """A trained predictor, as of the train stage, that the network starts from; it brings the architecture.
+
+        Raises InputError where it cannot be read. None, as here: from the model's own architecture and `start`.
+        """
+        return None
 
     def train(self, network: nn.Module, data: TrainingData) -> Report:
         """Train the network in place and return its training curves; randomness only from the data's seed."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "genomes": ("linkbench.cli.genomes", "Work with genome tables."),
     "genotype": ("linkbench.cli.genotype", "Read a genotype file: what it tells of eye, hair and skin."),
     "weights": ("linkbench.cli.weights", "Import network weights into safetensors."),
+    "predictor": ("linkbench.cli.predictor", "Train, keep and pass on predictors as files."),
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),
     "leaderboard": ("linkbench.cli.leaderboard", "Rank defenders and attackers of several runs on one protocol."),

@@ -146,10 +146,14 @@ class Run:
             if cell.steps["measure"] not in self.failures:
                 cells[cell.id] = {stage: load(id_) for stage, id_ in cell.steps.items() if stage in LAST_STAGES}
         if not cells:
-            first = next(iter(self.failures.values()))
-            if first.input_error:
+            first = next(iter(self.failures.values()), None)
+            if first is not None and first.input_error:
                 raise InputError(first.reason)
         return RunOutcome(self.records, self.failures, cells)
+
+    def artefact(self, id_: str) -> Artefact:
+        """What a step left that is done; computed again if the store lost it."""
+        return self._load(id_, None)
 
     def _guarded(self, id_: str, step: Step, watcher: Watcher | None) -> None:
         try:

@@ -212,6 +212,21 @@ def load_predictor(artefact: Artefact, device: str = "cpu") -> Predictor:
     return Predictor(network, schema).eval().requires_grad_(False)
 
 
+def check_predictor(artefact: Artefact, where: str) -> Predictor:
+    """The predictor of a file, built and tried on a photo. Raises WeightsError where it does not work."""
+    broken = next((name for name in artefact.arrays if not np.isfinite(artefact.array(name)).all()), None)
+    if broken is not None:
+        raise WeightsError(f"predictor {where}: {broken} holds numbers that are not finite")
+    try:
+        predictor = load_predictor(artefact)
+        probe(predictor, predictor.schema, artefact.meta["size"], f"predictor {where}")
+    except WeightsError:
+        raise
+    except Exception as error:  # a network that a file describes can fail in any way
+        raise WeightsError(f"predictor {where} does not work: {type(error).__name__}: {error}") from None
+    return predictor
+
+
 def load_weights(network: nn.Module, artefact: Artefact, where: str) -> None:
     """Put the weights of a train stage into a network, or into the one behind its filters.
 

@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from linkbench.api.kinds import SECTIONS
-from linkbench.errors import Location, Problem, ScenarioError
+from linkbench.errors import InputError, Location, Problem, ScenarioError
 from linkbench.metrics.settings import Strict
 from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
 from linkbench.scenario.bounds import MOST_CELLS
+from linkbench.scenario.checks import starting_predictor
 from linkbench.scenario.file import Model, ModelEntry, Scenario, TaskFile
 from linkbench.scenario.overrides import override
 from linkbench.scenario.tasks import TASKS, forms, task_of
@@ -174,11 +175,32 @@ def _models(entries: Any) -> tuple[list[Model], list[Wrong]]:
         architectures, some = parse_spec("architecture", parsed.architecture, (*location, "architecture"))
         recipes, more = parse_spec("recipe", parsed.recipe, (*location, "recipe"))
         wrong += some + more
-        for architecture, recipe in itertools.product(architectures, recipes):
+        for given, recipe in itertools.product(architectures, recipes):
+            architecture, problem = _architecture(parsed, given, recipe, location)
+            wrong += [problem] if problem else []
             varied = ", ".join(filter(None, (_variation(architecture), _variation(recipe))))
             title = f"{parsed.name}({varied})" if varied else parsed.name
             models.append(Model(title, architecture, recipe, parsed.start, parsed.sealed, parsed.role))
     return models, wrong
+
+
+def _architecture(entry: ModelEntry, given: Spec, recipe: Spec, location: Location) -> tuple[Spec, Wrong | None]:
+    """The architecture of a model: a predictor that its recipe starts from brings it."""
+    try:
+        predictor = starting_predictor(recipe)
+    except InputError as error:
+        return given, Wrong((*location, "recipe"), str(error))
+    if predictor is None:
+        return given, None
+    brought = predictor.meta["architecture"]
+    spec = Spec("architecture", brought["name"], brought["params"], brought["name"])
+    spec = spec._replace(params=spec.plugin().model_dump(mode="json", by_alias=True))
+    if entry.start is not None:
+        return spec, Wrong((*location, "start"), "the recipe's predictor is where this model starts; leave 'start' out")
+    if "architecture" in entry.model_fields_set and (given.name, given.params) != (spec.name, spec.params):
+        what = f"the recipe's predictor brings its own architecture, {spec.name!r}; leave 'architecture' out"
+        return spec, Wrong((*location, "architecture"), what)
+    return spec, None
 
 
 def _wrong_names(entry: ModelEntry, models: list[Model], location: Location) -> list[Wrong]:

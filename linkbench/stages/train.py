@@ -10,9 +10,11 @@ import numpy as np
 from linkbench.api import seeds
 from linkbench.api.base import Architecture, Recipe
 from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, most_likely
+from linkbench.api.schema import Schema
 from linkbench.errors import InputError, PluginError
 from linkbench.plan.task import Task
 from linkbench.registry.spec import Spec
+from linkbench.scenario.checks import starting_predictor
 from linkbench.store.store import digest_of
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ def train(task: Task) -> Artefact:
     every epoch: watched_photo int64 [w], rows of the cohort; watched int8 [e, w, P], the predicted variants. The recipe
     never sees those.
 
-    inputs: cohort, genomes; start: a train stage whose weights this one starts from; poisoned: arrays photo int64 [t]
+    inputs: cohort, genomes; start: a train stage whose weights this one starts from, where the recipe brings no
+    predictor; poisoned: arrays photo int64 [t]
     and photos [t, 3, h, w] that stand in for those training photos. Raises InputError for photos or labels that
     nothing can be learned from.
     """
@@ -49,7 +52,8 @@ def train(task: Task) -> Artefact:
     architecture: Architecture = task.specs["architecture"].plugin()
     recipe: Recipe = task.specs["recipe"].plugin()
     seed = seeds.derive(task.seed, "train", *(["other_seed"] if task.settings.get("other_seed") else []))
-    data = _training_data(task, seed, recipe.trains)
+    start = _start(task)
+    data = _training_data(task, seed, recipe.trains, started=start is not None)
     size, schema, label = data.training.photos.size, data.schema, task.specs["architecture"].label
     watcher = _Watcher(task, seed)
     data = dataclasses.replace(
@@ -58,9 +62,9 @@ def train(task: Task) -> Artefact:
     with seeded(task.device, seeds.derive(seed, "weights")):
         network: nn.Module = architecture.build(schema, size)
         probe(network, schema, size, f"architecture {label}")
-    if "start" in task.inputs:
-        load_weights(network, task.inputs["start"], f"start of architecture {label}")
-    filters = unpack(task.inputs["start"]) if "start" in task.inputs else []
+    if start is not None:
+        load_weights(network, start, f"start of architecture {label}")
+    filters = unpack(start) if start is not None else []
     seen = look_through(filters, network)
     place(seen, task.device)
     with seeded(task.device, seeds.derive(seed, "recipe")):
@@ -78,7 +82,7 @@ def train(task: Task) -> Artefact:
         dict(arrays),
         {
             "architecture": _built(task.specs["architecture"]),
-            "code": _code(task),
+            "code": _code(task, start),
             "size": size,
             "schema": schema.to_json(),
             "filters": filtered,
@@ -93,10 +97,33 @@ def _built(spec: Spec) -> dict[str, Any]:
     return {"name": spec.name, "params": plugin.without_weights().model_dump(mode="json", by_alias=True)}
 
 
-def _code(task: Task) -> str:
+def _start(task: Task) -> Artefact | None:
+    """The trained predictor that this one starts from. Raises InputError for one of other photos or phenotypes."""
+    predictor = starting_predictor(task.specs["recipe"])
+    if predictor is None:
+        return task.inputs.get("start")
+    people, size = Cohort.of(task.inputs["cohort"]), _photos(task.inputs["cohort"]).shape[-1]
+    if predictor.meta["size"] != size:
+        raise InputError(
+            f"the predictor of recipe {task.specs['recipe'].label} reads photos of {predictor.meta['size']} px, these "
+            f"have {size}; set the cohort's size to {predictor.meta['size']}"
+        )
+    if Schema.from_json(predictor.meta["schema"]) != people.schema:
+        raise InputError(
+            f"the predictor of recipe {task.specs['recipe'].label} predicts "
+            f"{', '.join(Schema.from_json(predictor.meta['schema']).columns)}; the genomes have "
+            f"{', '.join(people.schema.columns)}"
+        )
+    return predictor
+
+
+def _code(task: Task, start: Artefact | None) -> str:
     """Digest of the code that the predictor, its filters among it, runs with wherever it is used."""
-    start = [task.inputs["start"].meta["code"]] if "start" in task.inputs else []
-    return digest_of([*(task.specs[role].identity() for role in ("architecture", "recipe")), *start])
+    earlier = [] if start is None else [start.meta["code"]]
+    if start is not None and "start" not in task.inputs:  # a file's own digest is of its maker's code
+        filters = [Spec("recipe", each["recipe"], each["params"], each["recipe"]) for each in start.meta["filters"]]
+        earlier = [each.identity() for each in filters]
+    return digest_of([*(task.specs[role].identity() for role in ("architecture", "recipe")), *earlier])
 
 
 class _Watcher:
@@ -139,7 +166,7 @@ def _fresh(architecture: Architecture, data: TrainingData) -> nn.Module:
     return network
 
 
-def _training_data(task: Task, seed: int, trains: bool) -> TrainingData:
+def _training_data(task: Task, seed: int, trains: bool, *, started: bool) -> TrainingData:
     """The parts of the cohort that a recipe may see; without genomes, log_p and reference have no columns."""
     from linkbench.api.training_data import Examples, Photos, TrainingData
 
@@ -181,7 +208,7 @@ def _training_data(task: Task, seed: int, trains: bool) -> TrainingData:
         reference=np.ascontiguousarray(log_p[known]),
         device=task.device,
         seed=seed,
-        started="start" in task.inputs,
+        started=started,
     )
 
 
