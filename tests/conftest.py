@@ -79,10 +79,11 @@ def environment(site: Path | None = None) -> dict[str, str]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder; the store lies beside it."""
+    """An empty working folder; the store and the user's predictors lie beside it."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("LINKBENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("LINKBENCH_PREDICTORS", str(tmp_path / "predictors"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(folder)
     return folder

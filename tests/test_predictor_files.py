@@ -211,13 +211,7 @@ def test_damaged_files_are_refused_in_words(made: Path, tmp_path: Path) -> None:
     assert 100 < refused < 400
 
 
-@pytest.fixture
-def mine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("LINKBENCH_PREDICTORS", str(tmp_path / "own"))
-    return tmp_path / "own"
-
-
-def test_a_life_on_the_command_line(made: Path, mine: Path, run_cli: Callable[..., Finished], home: Path) -> None:
+def test_a_life_on_the_command_line(made: Path, run_cli: Callable[..., Finished], home: Path) -> None:
     trained = run_cli("predictor", "train", made / "tiny.yaml", "--model", "plain", "--out", "it.safetensors",
                       "--store", made / "store", "--licence", "CC0-1.0")  # fmt: skip
     assert trained.status == 0
@@ -225,7 +219,7 @@ def test_a_life_on_the_command_line(made: Path, mine: Path, run_cli: Callable[..
     assert "CC0-1.0" in trained.out
     kept = run_cli("predictor", "import", "it.safetensors", "--name", "small")
     assert kept.status == 0
-    assert (mine / "small.safetensors").is_file()
+    assert (home.parent / "predictors" / "small.safetensors").is_file()
     assert "small" in run_cli("predictor", "list").out
     assert run_cli("predictor", "show", "small").out.startswith("plain: ")
     assert run_cli("predictor", "export", "small", "--out", "again.safetensors").status == 0
@@ -250,9 +244,7 @@ def test_a_life_on_the_command_line(made: Path, mine: Path, run_cli: Callable[..
         (["export", "lost.safetensors", "--out", "it.safetensors"], "cannot be read"),
     ],
 )
-def test_mistakes(
-    made: Path, mine: Path, run_cli: Callable[..., Finished], home: Path, arguments: list[str], said: str
-) -> None:
+def test_mistakes(made: Path, run_cli: Callable[..., Finished], home: Path, arguments: list[str], said: str) -> None:
     (home / "tiny.yaml").write_text((made / "tiny.yaml").read_text())
     done = run_cli("predictor", *arguments)
     assert done.status == 2

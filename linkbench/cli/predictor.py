@@ -24,8 +24,8 @@ def command() -> None:
 
 
 @examples(
-    "linkbench predictor train scenarios/predictor-rendered.yaml --out mine.safetensors",
-    "linkbench predictor train mine.yaml --model robust --title 'My album' --licence CC0-1.0 --out robust.safetensors",
+    "linkbench predictor train scenarios/quickstart.yaml --out mine.safetensors",
+    "linkbench predictor train mine.yaml --model robust --title Album --licence CC0-1.0 --out robust.safetensors",
 )
 @command.command("train")
 @scenario_file
@@ -79,6 +79,7 @@ def train(
     show_facts(out)
 
 
+@examples("linkbench predictor list")
 @command.command("list")
 def list_() -> None:
     """The predictors that can be used by name: those that come with linkbench, and yours."""
