@@ -23,7 +23,7 @@ from linkbench.api.data import MISSING, Artefact, Cohort, Evidence, most_likely
 from linkbench.attackers.likelihood import Likelihood
 from linkbench.metrics.intervals import interval
 from linkbench.metrics.leak import success_bound
-from linkbench.store.location import default_path
+from linkbench.store.location import default_address
 from linkbench.store.store import Store
 
 Array = npt.NDArray[Any]
@@ -60,7 +60,7 @@ def read(store: Store, run: dict[str, Any], cell: dict[str, Any], stage: str) ->
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("results", type=Path, nargs="+")
-    parser.add_argument("--store", type=Path, default=default_path())
+    parser.add_argument("--store", default=default_address())
     options = parser.parse_args()
     store = Store(options.store)
     for folder in options.results:

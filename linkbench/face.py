@@ -46,9 +46,9 @@ def run(
 ) -> Results:
     """Run a scenario, or what `load_scenario` makes one of, and return what was measured.
 
-    store: the folder of finished stages, by default the one that the command uses; device: `cpu`, `cuda` or `cuda:N`;
-    progress: True to see it on standard error, or a watcher of your own; limit: the most seconds that a stage may take;
-    out: a results folder to write as `linkbench run --out` does, else nothing is written but the store.
+    store: the folder or address of finished stages, by default the one that the command uses; device: `cpu`, `cuda` or
+    `cuda:N`; progress: True to see it on standard error, or a watcher of your own; limit: the most seconds that a stage
+    may take; out: a results folder to write as `linkbench run --out` does, else nothing is written but the store.
 
     A stage that fails takes only the cells behind it, see `Results.failed`. Raises ScenarioError, InputError (the
     device, a file of the user's), StoreError and MissingExtraError.
@@ -59,7 +59,7 @@ def run(
     from linkbench.plan.make import make_plan
     from linkbench.results.carry_out import carry_out
     from linkbench.scenario.file import Scenario
-    from linkbench.store.location import default_path
+    from linkbench.store.location import default_address
     from linkbench.store.store import Store
 
     parsed = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
@@ -67,7 +67,7 @@ def run(
     if parsed.models:
         check_torch()
     plan = make_plan(parsed)
-    work = Run(plan, Store(default_path() if store is None else Path(store)), device, limit)
+    work = Run(plan, Store(default_address() if store is None else store), device, limit)
     if progress is True:
         return carry_out(parsed, work, watcher(len(plan.steps)), _folder(out), page)
     return carry_out(parsed, work, contextlib.nullcontext(progress or None), _folder(out), page)

@@ -15,7 +15,7 @@ import pytest
 
 from linkbench.api.data import Artefact
 from linkbench.errors import StoreError
-from linkbench.store.location import default_path
+from linkbench.store.location import default_address, local_path
 from linkbench.store.store import Store, Stored, canonical, digest_of
 
 KEY: dict[str, Any] = {"key": 1, "stage": "rank", "seed": 0, "inputs": {"a": "x"}, "settings": {"k": [1, 2], "e": 0.1}}
@@ -203,6 +203,25 @@ def test_a_full_or_read_only_store_is_an_error_with_a_remedy(
 
 def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINKBENCH_STORE", "elsewhere")
-    assert default_path() == Path("elsewhere")
+    assert (default_address(), local_path()) == ("elsewhere", Path("elsewhere"))
+    monkeypatch.setenv("LINKBENCH_STORE", "s3://bucket/prefix")
+    assert default_address() == "s3://bucket/prefix"
+    assert local_path().is_absolute(), "what this machine remembers for itself stays here"
     monkeypatch.delenv("LINKBENCH_STORE")
-    assert default_path().is_absolute()
+    assert Path(default_address()).is_absolute()
+
+
+def test_a_store_opens_from_its_address_alone(tmp_path: Path) -> None:
+    store, entry = fill(tmp_path)
+    for address in (store.address, str(tmp_path / "store"), (tmp_path / "store").as_uri()):
+        again = Store(address)
+        assert again.find(KEY) == entry
+        assert again.address == store.address == str(tmp_path / "store")
+
+
+def test_whoever_finishes_first_is_believed(tmp_path: Path) -> None:
+    """Two runs did the same work at once: both tell the seconds of one."""
+    store, entry = fill(tmp_path)
+    assert Store(store.address).write(KEY, artefact(), lambda: 3.0) == entry
+    other = Store(store.address).write(KEY, artefact(2.0), lambda: 3.0)
+    assert (other.seconds, store.find(KEY)) == (3.0, other), "another result takes its place: the old one may be gone"

@@ -17,7 +17,8 @@ from conftest import Finished
 from linkbench.api.data import Artefact
 from linkbench.errors import InputError
 from linkbench.store import tensorfile, upkeep
-from linkbench.store.store import DAY, Store, Stored, digest_of
+from linkbench.store.folder import DAY
+from linkbench.store.store import Store, Stored, digest_of, key_name, object_name, quarantine_name
 
 REAL, RENDERED = {"cohort": {"use": "celeba"}}, {"cohort": {"use": "rendered"}}
 
@@ -27,9 +28,21 @@ def put(store: Store, stage: str, number: int, inputs: dict[str, str] | None = N
     return store.write(key, Artefact({"x": np.full(1000, float(number))}, {}), lambda: 0.1)
 
 
+def key_file(store: Store, key: dict[str, Any]) -> Path:
+    return Path(store.address, key_name(key))
+
+
+def object_file(store: Store, digest: str) -> Path:
+    return Path(store.address, object_name(digest))
+
+
+def quarantine_file(store: Store, digest: str) -> Path:
+    return Path(store.address, quarantine_name(digest))
+
+
 def aged(store: Store, entry: Stored, seconds: float) -> None:
     then = time.time() - seconds
-    for path in (store._key_file(entry.key), store.object_file(entry.digest)):
+    for path in (key_file(store, entry.key), object_file(store, entry.digest)):
         os.utime(path, (then, then))
 
 
@@ -42,11 +55,11 @@ def flip(path: Path) -> None:
 def test_a_flipped_byte_is_set_aside_and_not_served(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     entry = put(store, "rank", 1)
-    flip(store.object_file(entry.digest))
+    flip(object_file(store, entry.digest))
     other = Store(tmp_path / "s")  # another process: this one has verified the object already
     assert other.read(entry.digest) is None
-    assert [path.name for path in upkeep.quarantine(other)] == [f"{entry.digest}.safetensors"]
-    assert other.quarantined == upkeep.quarantine(other)
+    assert upkeep.quarantine(other) == [quarantine_name(entry.digest)]
+    assert other.quarantined == {entry.digest: str(quarantine_file(other, entry.digest))}
     assert put(other, "rank", 1).digest == entry.digest
     assert other.read(entry.digest) is not None
 
@@ -77,21 +90,21 @@ def test_what_another_machine_set_aside_is_put_back_if_it_is_whole(tmp_path: Pat
     store = Store(tmp_path / "s")
     entry = put(store, "rank", 1)
     here = Store(tmp_path / "s")
-    here.quarantine_file(entry.digest).parent.mkdir()
-    store.object_file(entry.digest).rename(here.quarantine_file(entry.digest))
+    quarantine_file(here, entry.digest).parent.mkdir()
+    object_file(store, entry.digest).rename(quarantine_file(here, entry.digest))
     assert here.read(entry.digest) is not None
-    assert (upkeep.quarantine(here), here.quarantined) == ([], [])
-    assert store.object_file(entry.digest).exists()
+    assert (upkeep.quarantine(here), here.quarantined) == ([], {})
+    assert object_file(store, entry.digest).exists()
 
 
 def test_a_new_object_is_served_though_a_damaged_one_is_set_aside(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     entry = put(store, "rank", 1)
-    flip(store.object_file(entry.digest))
+    flip(object_file(store, entry.digest))
     here, there = Store(tmp_path / "s"), Store(tmp_path / "s")
     assert here.read(entry.digest) is None
     assert there.read(entry.digest) is None
-    assert (len(here.quarantined), there.quarantined) == (1, [])
+    assert (len(here.quarantined), there.quarantined) == (1, {})
     assert put(there, "rank", 1).digest == entry.digest
     assert here.read(entry.digest) is not None
 
@@ -116,7 +129,7 @@ def test_bytes_and_names_are_flushed_before_anybody_relies_on_them(
     monkeypatch.setattr(os, "fsync", flushed)
     monkeypatch.setattr(os, "replace", renamed)
     entry = put(store, "rank", 1)
-    thing, key = store.object_file(entry.digest), store._key_file(entry.key)
+    thing, key = object_file(store, entry.digest), key_file(store, entry.key)
     place = {event: number for number, event in enumerate(events)}
     assert place["rename", thing] < place["flush", thing.parent] < place["rename", key] < place["flush", key.parent]
     assert {("flush", thing.parent.parent), ("flush", key.parent.parent)} <= set(events), "new folders have names too"
@@ -129,17 +142,17 @@ def test_a_digest_that_is_none_never_becomes_a_path(tmp_path: Path, digest: Any)
     secret.write_text("mine")
     entry = put(store, "rank", 1)
     record = {"key": entry.key, "digest": digest, "seconds": 0.1}
-    store._key_file(entry.key).write_text(json.dumps({**record, "check": digest_of(record)}))
+    key_file(store, entry.key).write_text(json.dumps({**record, "check": digest_of(record)}))
     assert store.find(entry.key) is None
     assert upkeep.items(store) == []
-    assert upkeep.strays(store, young=True) == sorted([store.object_file(entry.digest), store._key_file(entry.key)])
+    assert upkeep.strays(store, young=True) == [object_name(entry.digest), key_name(entry.key)]
     assert secret.exists()
 
 
 def test_an_object_that_vanishes_is_a_miss(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     entry = put(store, "rank", 1)
-    store.object_file(entry.digest).unlink()
+    object_file(store, entry.digest).unlink()
     assert store.read(entry.digest) is None
     assert [item.digest for item in upkeep.damaged(store, upkeep.items(store))] == [entry.digest]
     assert put(store, "rank", 1).digest == entry.digest
@@ -198,11 +211,11 @@ def test_an_object_that_a_run_leaves_again_while_room_is_made_stays(tmp_path: Pa
     entry = put(store, "rank", 1)
     aged(store, entry, 2 * DAY)
     gone = upkeep.settled(upkeep.items(store))
-    os.utime(store.object_file(entry.digest))  # written again, its new key is about to follow
+    os.utime(object_file(store, entry.digest))  # written again, its new key is about to follow
     upkeep.remove(store, gone)
     assert store.read(entry.digest) is not None
     assert upkeep.strays(store) == []
-    assert upkeep.strays(store, young=True) == [store.object_file(entry.digest)]
+    assert upkeep.strays(store, young=True) == [object_name(entry.digest)]
 
 
 def test_real_people_go_with_all_that_came_of_them(tmp_path: Path) -> None:
@@ -215,8 +228,8 @@ def test_real_people_go_with_all_that_came_of_them(tmp_path: Path) -> None:
     put(store, "train", 5, {"cohort": drawn.digest})
     found = upkeep.of_real_people(upkeep.items(store), lambda name: name != "rendered")
     assert sorted(item.key["seed"] for item in found) == [1, 3, 4]
-    store._key_file(real.key).unlink()  # somebody made room
-    store.object_file(real.digest).unlink()
+    key_file(store, real.key).unlink()  # somebody made room
+    object_file(store, real.digest).unlink()
     found = upkeep.of_real_people(upkeep.items(store), lambda name: name != "rendered")
     assert sorted(item.key["seed"] for item in found) == [3, 4], "what came of it is not forgotten"
 
@@ -255,9 +268,9 @@ def test_the_commands(home: Path, run_cli: Callable[..., Finished]) -> None:
     assert "used within the last hour and stay" in kept.out
     store = Store(Path("s"))
     for item in upkeep.items(store):
-        for path in (item.file, store.object_file(item.digest)):
+        for path in (key_file(store, item.key), object_file(store, item.digest)):
             os.utime(path, (time.time() - DAY / 2,) * 2)
-    stray = store.object_file("0" * 64)
+    stray = object_file(store, "0" * 64)
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"")
     os.utime(stray, (time.time() - DAY / 2,) * 2)
@@ -272,7 +285,7 @@ def test_the_commands(home: Path, run_cli: Callable[..., Finished]) -> None:
     assert 0 < len(upkeep.items(store)) < before
     assert " 0 computed" in run_cli(*OTHER).out, "what a results folder needs was kept"
     item = max(upkeep.items(store), key=lambda item: item.size)
-    flip(store.object_file(item.digest))
+    flip(object_file(store, item.digest))
     bad = run_cli("store", "verify", "--store", "s")
     assert bad.status == 1
     assert f"{item.stage} {item.digest[:16]}: damaged, now" in bad.out

@@ -91,7 +91,7 @@ def build(out: Path | None, board: Path) -> None:
     help="Where a rerun keeps finished stages.  [default: a new folder, removed afterwards]",
 )  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]", help="Where networks run.")
-def verify(entry_file: Path, rerun: bool, tolerance: float, store: Path | None, device: str) -> int:
+def verify(entry_file: Path, rerun: bool, tolerance: float, store: str | None, device: str) -> int:
     """Recompute every number of an entry from what it keeps of every photo.
 
     Budgets are compared with measured changes, cells with the scenario, digests with the content. With --rerun the
@@ -115,7 +115,7 @@ def verify(entry_file: Path, rerun: bool, tolerance: float, store: Path | None, 
     return _again(entry_file, tolerance, store, device) if rerun else 0
 
 
-def _again(entry_file: Path, tolerance: float, store: Path | None, device: str) -> int:
+def _again(entry_file: Path, tolerance: float, store: str | None, device: str) -> int:
     from linkbench.execution.device import check_device, check_torch
     from linkbench.execution.watch import watcher
     from linkbench.leaderboard import entry as entries

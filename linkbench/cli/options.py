@@ -22,11 +22,7 @@ most_cells = click.option(
     "--max-cells", "most_cells", type=click.IntRange(min=1), default=MOST_CELLS, show_default=True,
     help="Refuse a scenario whose grid has more cells.",
 )  # fmt: skip
-store_path = click.option(
-    "--store",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of finished stages.  [default: user cache]",
-)
+store_address = click.option("--store", metavar="FOLDER", help="Folder of finished stages.  [default: user cache]")
 
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)

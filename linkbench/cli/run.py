@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkbench.cli.options import examples, most_cells, overrides, scenario_file, store_path
+from linkbench.cli.options import examples, most_cells, overrides, scenario_file, store_address
 
 if TYPE_CHECKING:
     from linkbench.execution.run import Run
@@ -30,7 +30,7 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/NAME]"
 )
-@store_path
+@store_address
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]", help="Where networks run.")
 @overrides
 @most_cells
@@ -41,7 +41,7 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
 def command(
     scenario: Path,
     out: Path | None,
-    store: Path | None,
+    store: str | None,
     device: str,
     overrides: tuple[str, ...],
     most_cells: int,
@@ -59,7 +59,7 @@ def command(
     from linkbench.face import page
     from linkbench.plan.make import make_plan
     from linkbench.scenario.load import load_scenario
-    from linkbench.store.location import default_path
+    from linkbench.store.location import default_address
     from linkbench.store.store import Store
 
     check_device(device)
@@ -69,7 +69,7 @@ def command(
     plan = make_plan(parsed)
     given_up = os.environ.pop(GIVEN_UP, "").split()
     run = Run(
-        plan, Store(store or default_path()), device, limit, given_up, lambda step: _start_again([*given_up, step])
+        plan, Store(store or default_address()), device, limit, given_up, lambda step: _start_again([*given_up, step])
     )
     if dry_run:
         _show_plan(plan, run)

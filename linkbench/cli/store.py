@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkbench.cli.options import examples, store_path
+from linkbench.cli.options import examples, store_address
 from linkbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def command() -> None:
 @examples("linkbench store show", "linkbench store show results/quickstart results/mine")
 @command.command()
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
-@store_path
-def show(results: tuple[Path, ...], store: Path | None) -> None:
+@store_address
+def show(results: tuple[Path, ...], store: str | None) -> None:
     """Size by stage, and by scenario for the RESULTS folders given (default: those in ./results)."""
     from linkbench.store import upkeep
 
     where = _open(store)
     found = upkeep.items(where)
-    click.echo(f"{where.path}: {_amount(found)}")
+    click.echo(f"{where.address}: {_amount(found)}")
     _table("stage", [(stage, items) for stage, items in upkeep.by_stage(found).items()])
     folders = results or tuple(sorted(path.parent for path in Path("results").glob("*/run.json")))
     groups = []
@@ -48,7 +48,7 @@ def show(results: tuple[Path, ...], store: Path | None) -> None:
         click.echo("")
         _table("scenario, stages may be shared", groups)
     if aside := upkeep.quarantine(where):
-        click.echo(f"{len(aside)} damaged objects are set aside in {aside[0].parent}; they can be removed")
+        click.echo(f"{len(aside)} damaged objects are set aside in {where.address}/quarantine; they can be removed")
 
 
 @examples(
@@ -64,9 +64,9 @@ def show(results: tuple[Path, ...], store: Path | None) -> None:
     help="What belongs to none of these results folders. May be repeated.",
 )  # fmt: skip
 @dry_run
-@store_path
+@store_address
 def prune(
-    older_than: str | None, keep: str | None, folders: tuple[Path, ...], dry_run: bool, store: Path | None
+    older_than: str | None, keep: str | None, folders: tuple[Path, ...], dry_run: bool, store: str | None
 ) -> None:
     """Make room. What goes is computed again when it is needed.
 
@@ -81,25 +81,25 @@ def prune(
     room = None if keep is None else _number(keep, UNITS, "--keep", "500M or 5G")
     where = _open(store)
     found = upkeep.items(where)
-    gone = {item.file: item for item in upkeep.unreachable(found, folders)} if folders else {}
+    gone = {item.name: item for item in upkeep.unreachable(found, folders)} if folders else {}
     if age is not None:
-        gone |= {item.file: item for item in upkeep.older(found, age)}
+        gone |= {item.name: item for item in upkeep.older(found, age)}
     if room is not None:
-        left = [item for item in found if item.file not in gone]
-        gone |= {item.file: item for item in upkeep.beyond(left, int(room))}
+        left = [item for item in found if item.name not in gone]
+        gone |= {item.name: item for item in upkeep.beyond(left, int(room))}
     settled = upkeep.settled(list(gone.values()))
     if not dry_run:
         upkeep.remove(where, settled)
     _removed(settled, dry_run)
     if len(settled) < len(gone):
         click.echo(f"{len(gone) - len(settled)} stages were used within the last hour and stay: a run may be at work")
-    _remove_files(upkeep.strays(where), dry_run, "of no stage")
+    _remove_blobs(where, upkeep.strays(where), [], dry_run, "of no stage")
 
 
 @examples("linkbench store verify")
 @command.command()
-@store_path
-def verify(store: Path | None) -> None:
+@store_address
+def verify(store: str | None) -> None:
     """Read every object and compare it with its digest; damaged ones are set aside and computed again when needed."""
     from linkbench.store import upkeep
 
@@ -107,11 +107,11 @@ def verify(store: Path | None) -> None:
     found = upkeep.items(where)
     bad = upkeep.damaged(where, found)
     for item in bad:
-        aside = where.path / "quarantine" / f"{item.digest}.safetensors"
-        click.echo(f"{item.stage} {item.digest[:16]}: " + (f"damaged, now {aside}" if aside.exists() else "gone"))
-    for path in upkeep.strays(where):
-        click.echo(f"{path}: belongs to no finished stage; 'linkbench store prune' removes it")
-    click.echo(f"{where.path}: {_amount(found)}, {len(bad)} of them damaged or gone")
+        aside = where.quarantined.get(item.digest)
+        click.echo(f"{item.stage} {item.digest[:16]}: " + ("gone" if aside is None else f"damaged, now {aside}"))
+    for name in upkeep.strays(where):
+        click.echo(f"{where.address}/{name}: belongs to no finished stage; 'linkbench store prune' removes it")
+    click.echo(f"{where.address}: {_amount(found)}, {len(bad)} of them damaged or gone")
     if bad:
         raise SystemExit(1)
 
@@ -119,8 +119,8 @@ def verify(store: Path | None) -> None:
 @examples("linkbench store purge --dry-run", "linkbench store purge")
 @command.command()
 @dry_run
-@store_path
-def purge(dry_run: bool, store: Path | None) -> None:
+@store_address
+def purge(dry_run: bool, store: str | None) -> None:
     """Forget real people: cohorts with their photos, and all that was computed from them, networks included.
 
     What was computed from something that the store no longer holds goes too, and every damaged or unfinished file:
@@ -131,11 +131,12 @@ def purge(dry_run: bool, store: Path | None) -> None:
 
     where = _open(store)
     gone = upkeep.of_real_people(upkeep.items(where), _shows_real_people)
-    unknown = [*upkeep.strays(where, young=True), *upkeep.quarantine(where), *sorted((where.path / "tmp").iterdir())]
+    unknown = [*upkeep.strays(where, young=True), *upkeep.quarantine(where)]
+    unfinished = where.blobs.unfinished()
     if not dry_run:
         upkeep.remove(where, gone, young=True)
     _removed(gone, dry_run)
-    _remove_files(unknown, dry_run, "damaged, unfinished or of no stage")
+    _remove_blobs(where, unknown, unfinished, dry_run, "damaged, unfinished or of no stage")
 
 
 def _shows_real_people(name: str) -> bool:
@@ -150,14 +151,14 @@ def _shows_real_people(name: str) -> bool:
     return bool(source.has_photos and not source.imaginary)
 
 
-def _open(path: Path | None) -> Store:
-    from linkbench.store.location import default_path
+def _open(store: str | None) -> Store:
+    from linkbench.store.location import default_address, is_url
     from linkbench.store.store import Store
 
-    folder = path or default_path()
-    if not (folder / "keys").is_dir():
-        raise InputError(f"{folder} is no store: it has no folder 'keys'. Name one with --store or LINKBENCH_STORE")
-    return Store(folder)
+    address = store or default_address()
+    if not is_url(address) and not Path(address, "keys").is_dir():
+        raise InputError(f"{address} is no store: it has no folder 'keys'. Name one with --store or LINKBENCH_STORE")
+    return Store(address)
 
 
 def _removed(gone: list[Item], dry_run: bool) -> None:
@@ -167,11 +168,14 @@ def _removed(gone: list[Item], dry_run: bool) -> None:
     click.echo(f"{'would remove' if dry_run else 'removed'} {_amount(gone)}")
 
 
-def _remove_files(paths: list[Path], dry_run: bool, what: str) -> None:
-    for path in [] if dry_run else paths:
-        path.unlink(missing_ok=True)
-    if paths:
-        count = f"{len(paths):,} file{'' if len(paths) == 1 else 's'}"
+def _remove_blobs(store: Store, names: list[str], files: list[Path], dry_run: bool, what: str) -> None:
+    if not dry_run:
+        for name in names:
+            store.blobs.delete(name)
+        for path in files:
+            path.unlink(missing_ok=True)
+    if number := len(names) + len(files):
+        count = f"{number:,} file{'' if number == 1 else 's'}"
         click.echo(f"{'would remove' if dry_run else 'removed'} {count} {what}")
 
 

@@ -234,12 +234,8 @@ class Run:
         artefact = self.store.read(self.records[id_].entry.digest)
         if artefact is None:
             if watcher:
-                aside = self.store.quarantine_file(self.records[id_].entry.digest)
-                what = (
-                    f"was damaged in the store and is now {aside}"
-                    if aside in self.store.quarantined
-                    else "was gone from the store"
-                )
+                aside = self.store.quarantined.get(self.records[id_].entry.digest)
+                what = "was gone from the store" if aside is None else f"was damaged in the store and is now {aside}"
                 watcher.note(step_label(self.plan.steps[id_]), f"{what}: computed again")
             self._compute(id_, watcher)
             artefact = self.store.read(self.records[id_].entry.digest)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from linkbench.scenario.file import Scenario
 
 
-def run_again(entry: Entry, store: Path | None, device: str, watching: Callable[[int], Any]) -> Entry:
+def run_again(entry: Entry, store: str | None, device: str, watching: Callable[[int], Any]) -> Entry:
     """The entry that the same scenario gives here and now, with nothing taken from earlier runs but what `store` holds.
 
     watching(stages) is entered while the stages run; see linkbench.execution.run.Watcher.

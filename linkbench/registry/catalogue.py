@@ -40,9 +40,9 @@ def describe() -> list[dict[str, Any]]:
 
 def parameter_schemas() -> dict[tuple[str, str], dict[str, Any] | PluginError]:
     """JSON Schema of the parameters of every plugin, by kind and name, or why it cannot be imported."""
-    from linkbench.store.location import default_path
+    from linkbench.store.location import local_path
 
-    file = default_path() / "plugins.json"
+    file = local_path() / "plugins.json"
     known, modules = _remembered(file)
     out: dict[tuple[str, str], dict[str, Any] | PluginError] = {}
     news = False

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from linkbench import public
 from linkbench.registry import contents
-from linkbench.store.location import default_path
+from linkbench.store.location import local_path
 
 NUMERICAL = {"numpy": "numpy", "torch": "torch", "scipy": "scipy", "PIL": "pillow"}
 """Libraries that decide numbers: package, and the distribution whose version becomes part of a key."""
@@ -268,7 +268,7 @@ class _Memory:
     @staticmethod
     def _file() -> Path:
         # what is compiled from a text is another thing for another Python
-        return default_path() / f"modules-{sys.implementation.cache_tag}-{FORMAT}.json"
+        return local_path() / f"modules-{sys.implementation.cache_tag}-{FORMAT}.json"
 
 
 _MEMORY = _Memory()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from linkbench.store.location import default_path
+from linkbench.store.location import local_path
 
 LARGE = 1 << 24
 """Bytes from which the digest of a folder is remembered; a smaller one is read each time, which takes no time."""
@@ -59,7 +59,7 @@ def folder_digest(folder: Path, without: tuple[str, ...] = ()) -> str:
     """
     found = sorted((name, stamp) for name, stamp in _files(folder, "", ()) if not name.endswith(without))
     large = sum(stamp[2] for _, stamp in found) >= LARGE and not any(_fresh(stamp) for _, stamp in found)
-    kept = default_path() / "folders" / hashlib.sha256(json.dumps([str(folder.absolute()), found]).encode()).hexdigest()
+    kept = local_path() / "folders" / hashlib.sha256(json.dumps([str(folder.absolute()), found]).encode()).hexdigest()
     if large:
         with contextlib.suppress(OSError, ValueError):
             known = kept.read_text(encoding="ascii")

@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from linkbench.errors import StoreError
+from linkbench.store.blobs import Blobs
+from linkbench.store.folder import Folder
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def default_path() -> Path:
-    """`LINKBENCH_STORE`, or the user's cache folder."""
+def default_address() -> str:
+    """The store that `LINKBENCH_STORE` names, or a folder in the user's cache folder."""
+    return os.environ.get("LINKBENCH_STORE") or str(_in_cache_folder("store"))
+
+
+def local_path() -> Path:
+    """The folder of what this machine remembers for itself: the default store, or where that is no folder its own."""
+    address = default_address()
+    return _in_cache_folder("store") if is_url(address) else Path(address)
+
+
+def _in_cache_folder(name: str) -> Path:
     from platformdirs import user_cache_path
 
-    return Path(os.environ.get("LINKBENCH_STORE") or user_cache_path("linkbench") / "store")
+    return Path(user_cache_path("linkbench") / name)
+
+
+def is_url(address: str | Path) -> bool:
+    """Whether an address is that of a bucket, or another that begins with `scheme://`, and no folder."""
+    return isinstance(address, str) and _URL.match(address) is not None
+
+
+def blobs_at(address: str | Path) -> Blobs:
+    """What lies at an address: a folder, or its URL `file:///folder`. Raises StoreError."""
+    if not is_url(address):
+        return Folder(Path(address))
+    url = urlsplit(str(address))
+    if url.scheme.lower() == "file" and url.netloc in ("", "localhost"):
+        return Folder(Path(unquote(url.path)))
+    raise StoreError(f"{address} is no address of a store. Give a folder with --store or LINKBENCH_STORE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections import defaultdict
@@ -11,16 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench.errors import InputError
-from linkbench.store.store import Store, read_entry
+from linkbench.store.store import Store, object_name, read_entry
 
 YOUNG = 3600.0
 """Seconds for which nothing is removed: a run may be at work, and reads what it has just written."""
 
 
 class Item(NamedTuple):
-    """One finished stage. size: bytes of its object, 0 where that is gone; used: when it last was of use, Unix time."""
+    """One finished stage. name: of its entry; size: bytes of its object, 0 where that is gone; used: when it last was
+    of use, Unix time."""
 
-    file: Path
+    name: str
     key: dict[str, Any]
     digest: str
     size: int
@@ -33,21 +33,15 @@ class Item(NamedTuple):
 
 def items(store: Store) -> list[Item]:
     """Every finished stage, those of longest use without use first."""
+    times = {info.name: info.modified for info in store.blobs.listing("keys")}
+    sizes = {info.name: info.size for info in store.blobs.listing("objects")}
     found = []
-    for file in (store.path / "keys").glob("*/*.json"):
-        entry = read_entry(file)
-        with contextlib.suppress(OSError):  # somebody else has just removed it
-            if entry is not None:
-                used = file.stat().st_mtime
-                found.append(Item(file, entry.key, entry.digest, _size(store.object_file(entry.digest)), used))
+    for name, content in store.blobs.get_many(list(times)).items():
+        entry = read_entry(content)
+        if entry is not None:
+            size = sizes.get(object_name(entry.digest), 0)
+            found.append(Item(name, entry.key, entry.digest, size, times[name]))
     return sorted(found, key=lambda item: (item.used, item.digest))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def size(found: Iterable[Item]) -> int:
@@ -138,15 +132,14 @@ def remove(store: Store, gone: list[Item], *, young: bool = False) -> None:
 
     Another run may have left the same object again and be about to name it.
     """
-    files = {item.file for item in gone}
-    for item in gone:
-        item.file.unlink(missing_ok=True)
-    shared = {item.digest for item in items(store) if item.file not in files}
+    names = {item.name for item in gone}
+    for name in names:
+        store.blobs.delete(name)
+    shared = {item.digest for item in items(store) if item.name not in names}
     for digest in {item.digest for item in gone} - shared:
-        path = store.object_file(digest)
-        with contextlib.suppress(FileNotFoundError):
-            if young or path.stat().st_mtime < time.time() - YOUNG:
-                path.unlink()
+        info = store.blobs.info(object_name(digest))
+        if info is not None and (young or info.modified < time.time() - YOUNG):
+            store.blobs.delete(info.name)
 
 
 def damaged(store: Store, found: list[Item]) -> list[Item]:
@@ -155,18 +148,17 @@ def damaged(store: Store, found: list[Item]) -> list[Item]:
     return [item for item in found if item.digest in bad]
 
 
-def strays(store: Store, *, young: bool = False) -> list[Path]:
-    """Files that belong to no stage: objects, and keys that cannot be read; older than YOUNG, or all with `young`."""
+def strays(store: Store, *, young: bool = False) -> list[str]:
+    """Names of objects of no stage, and of keys that cannot be read: older than YOUNG, or all with `young`."""
     found = items(store)
-    known = {item.file for item in found} | {store.object_file(item.digest) for item in found}
-    out = []
-    for path in [*(store.path / "objects").glob("*/*"), *(store.path / "keys").glob("*/*")]:
-        with contextlib.suppress(OSError):
-            if path not in known and path.is_file() and (young or path.stat().st_mtime < time.time() - YOUNG):
-                out.append(path)
-    return sorted(out)
+    known = {item.name for item in found} | {object_name(item.digest) for item in found}
+    return [
+        info.name
+        for info in (*store.blobs.listing("objects"), *store.blobs.listing("keys"))
+        if info.name not in known and (young or info.modified < time.time() - YOUNG)
+    ]
 
 
-def quarantine(store: Store) -> list[Path]:
-    """Damaged objects that were set aside."""
-    return sorted((store.path / "quarantine").glob("*.safetensors"))
+def quarantine(store: Store) -> list[str]:
+    """Names of damaged objects that were set aside."""
+    return [info.name for info in store.blobs.listing("quarantine")]
