@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkbench.cli.options import examples, overrides, scenario_file, store_path
+from linkbench.cli.options import examples, overrides, scenario_file, store_address
 
 if TYPE_CHECKING:
     from linkbench.api.data import Artefact
@@ -33,7 +33,7 @@ def command() -> None:
 @click.option("--model", help="The model of the scenario, where it has several.")
 @click.option("--title", default="", help="A line that says what it is.")
 @click.option("--licence", default="", help="Under which terms the file may be used, such as CC0-1.0.")
-@store_path
+@store_address
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]", help="Where networks run.")
 @overrides
 @click.option(
@@ -45,7 +45,7 @@ def train(
     model: str | None,
     title: str,
     licence: str,
-    store: Path | None,
+    store: str | None,
     device: str,
     overrides: tuple[str, ...],
     limit: float | None,
@@ -63,7 +63,7 @@ def train(
     from linkbench.plan.training import plan_training
     from linkbench.results.folder import check_folder
     from linkbench.scenario.load import load_scenario
-    from linkbench.store.location import default_path
+    from linkbench.store.location import default_address
     from linkbench.store.store import Store
 
     _check_out(out)
@@ -72,7 +72,7 @@ def train(
     check_folder(out.parent)
     parsed = load_scenario(scenario, overrides)
     training = plan_training(parsed, model)
-    run = Run(training.plan, Store(store or default_path()), device, limit)
+    run = Run(training.plan, Store(store or default_address()), device, limit)
     watching = watcher(len(training.plan.steps))
     made = train_predictor(parsed, training, run, watching, title=title or training.model.name, licence=licence)
     _write(made, out)
