@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,26 @@ from linkbench.registry.spec import Spec
 from linkbench.stages import theorem_check as stage
 
 SEX = Schema({"sex": PAPER["sex"]})
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "claimed", "epsilon"), [(3_072, 0.7795, 11.3), (12_288, 0.9976, 5.6), (150_528, 1.0, 1.6)]
+)
+def test_the_essays_figures(dimensions: int, claimed: float, epsilon: float) -> None:
+    page = (Path(__file__).parents[1] / "docs/theorem1.md").read_text()
+    assert f"| {dimensions:,} | {f'{claimed:.4f}'.lstrip('0')} | {epsilon}/255 |" in page
+    assert round(theorem.bound(8 / 255, dimensions, math.inf), 4) == claimed
+    assert round(theorem.epsilon_for(0.05, dimensions, math.inf) * 255, 1) == epsilon
+
+
+@given(eta=st.floats(1e-6, 0.999), dimensions=st.integers(1, 10**6), norm=st.sampled_from([2.0, 3.0, math.inf]))
+def test_epsilon_for_inverts_the_bound(eta: float, dimensions: int, norm: float) -> None:
+    assert 1 - theorem.bound(theorem.epsilon_for(eta, dimensions, norm), dimensions, norm) == pytest.approx(
+        eta, rel=1e-6
+    )
+    for wrong in (0.0, 1.0):
+        with pytest.raises(InputError):
+            theorem.epsilon_for(wrong, dimensions, norm)
 
 
 def test_bound() -> None:

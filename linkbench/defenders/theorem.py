@@ -30,6 +30,13 @@ def bound(epsilon: float, dimensions: int, norm: float) -> float:
     return float(-math.expm1(-(epsilon**2) * dimensions ** (1 - 2 / norm) / 2))
 
 
+def epsilon_for(eta: float, dimensions: int, norm: float) -> float:
+    """The radius that the theorem claims to be enough to err with probability at most eta in (0, 1): `bound` inverted."""
+    if not 0 < eta < 1:
+        raise InputError(f"a probability of error lies between 0 and 1, found {eta}")
+    return math.sqrt(2 * math.log(1 / eta) / dimensions ** (1 - 2 / norm))
+
+
 def step(epsilon: float, dimensions: int, norm: float) -> float:
     """alpha, the shift of each pixel whose p-norm over d pixels is epsilon: epsilon d^(-1/p)."""
     return float(epsilon * dimensions ** (-1 / norm))
