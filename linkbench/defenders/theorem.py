@@ -31,7 +31,7 @@ def bound(epsilon: float, dimensions: int, norm: float) -> float:
 
 
 def epsilon_for(eta: float, dimensions: int, norm: float) -> float:
-    """The radius that the theorem claims to be enough to err with probability at most eta in (0, 1): `bound` inverted."""
+    """The radius said to be enough to err with probability at most eta in (0, 1): `bound` turned around."""
     if not 0 < eta < 1:
         raise InputError(f"a probability of error lies between 0 and 1, found {eta}")
     return math.sqrt(2 * math.log(1 / eta) / dimensions ** (1 - 2 / norm))
