@@ -39,9 +39,9 @@ def bits(people: Cohort, linked: Artefact, own: Artefact) -> tuple[Array, Array]
     learned = Likelihood(learns="protected").learn(
         replace(training, person=people.identity[taught]), people.labels[taught]
     )
-    features = learned.features(shown)
+    features = learned.met.features(shown)
     told = []
-    for column, model in zip(people.labels[photo].T, learned.models, strict=True):
+    for column, model in zip(people.labels[photo].T, learned.met.models, strict=True):
         known = column != MISSING
         common = np.log(np.bincount(column[known], minlength=len(model.prior)) / known.sum())
         told.append(model.posterior(features)[np.arange(len(photo)), column])

@@ -102,12 +102,23 @@ class Attacker(Plugin):
         the tool that he meets and posted as the linked ones are. None where nothing is learned."""
         return frozenset() if type(self).learn is Attacker.learn else frozenset({"clean"})
 
+    def pools(self) -> int:
+        """How many photos of a person it looks at together, at most. With more than one, `evidence.person` numbers the
+        groups of photos that it scores, from 0, and `score` returns a row for each group."""
+        return 1
+
+    def leaks(self) -> float:
+        """The part of a linked person's photos that it has as they were before any defence; `evidence.protected` then
+        says which are not among them."""
+        return 0.0
+
     def learn(self, training: Evidence, labels: Array) -> Any:
         """What the attacker learns from labelled photos of other people (int64 [n, P]); handed to `score`."""
         return None
 
     def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Array:
-        """float64 [n, m], the score of each photo and genome; each pair depends on nothing but that pair."""
+        """float64 [n, m], the score of each photo (or group, see `pools`) and genome; each pair depends on nothing but
+        that pair."""
         raise NotImplementedError
 
     def compete(self, scores: Array) -> Array:

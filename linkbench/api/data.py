@@ -140,7 +140,8 @@ class Evidence:
     size: n, the number of photos; variants: int64 [n, P], most likely predicted variant (ties: the first);
     probabilities: float64 [n, V], predicted, each phenotype sums to 1; truth: int64 [n, P], true variants or MISSING.
     Of photos to learn from also person: int64 [n], who is in the photo, in random order (the first N are N people drawn
-    at random); protected: bool [n], whether the defender changed it.
+    at random); protected: bool [n], whether the defender changed it. Of photos to be linked person numbers the
+    groups that are scored, where `Attacker.pools` asks for such, and protected is given where `Attacker.leaks`.
     """
 
     schema: Schema

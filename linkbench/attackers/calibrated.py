@@ -18,7 +18,7 @@ class Calibrated(Learner):
 
     def learn(self, training: Evidence, labels: Array) -> list[Array]:
         """One row-stochastic matrix [variants, variants] per phenotype: P(predicted z | true v) at [v, z]."""
-        own = practice(self, training, labels)
+        own = practice(self, training, labels, self.kinds())
         sizes = [len(training.schema[phenotype]) for phenotype in training.schema]
         return [_confusion(own, column, size) for column, size in enumerate(sizes)]
 

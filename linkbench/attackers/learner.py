@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -27,15 +28,20 @@ class Learner(Attacker):
         None
     ) = None
 
-    def learns_from(self) -> frozenset[str]:
+    def kinds(self) -> frozenset[str]:
+        """The kinds of photos that he may learn from how his predictors err."""
         return frozenset({"clean", "protected"} if self.learns == "best" else {self.learns})
+
+    def learns_from(self) -> frozenset[str]:
+        return self.kinds()
 
 
 class Practice(NamedTuple):
     """The attacker's own photos, sorted for learning and for judging what was learned.
 
-    evidence, labels: n photos; fold: int64 [n], photos of one person are in the same of FOLDS; sources: one bool [n]
-    for each kind of photos that he may learn from; judged: bool [n], photos like those that he will link.
+    evidence, labels: n photos, whose people are known; fold: int64 [n], photos of one person are in the same of FOLDS;
+    sources: one bool [n] for each kind of photos that he may learn from; judged: bool [n], photos like those that he
+    will link.
     """
 
     evidence: Evidence
@@ -50,8 +56,8 @@ class Practice(NamedTuple):
         return known
 
 
-def practice(attacker: Learner, training: Evidence, labels: Array) -> Practice:
-    """The photos of as many people as the attacker has. Raises InputError if there are fewer."""
+def practice(attacker: Learner, training: Evidence, labels: Array, kinds: frozenset[str]) -> Practice:
+    """The photos, of these kinds, of as many people as the attacker has. Raises InputError if there are fewer."""
     person = np.arange(len(training)) if training.person is None else training.person
     protected = np.zeros(len(training), bool) if training.protected is None else training.protected
     people = np.unique(person)
@@ -60,8 +66,10 @@ def practice(attacker: Learner, training: Evidence, labels: Array) -> Practice:
             f"the attacker is to learn from {attacker.people} people, but {len(people)} are held out for him; ask for "
             f"fewer ('people'), bring a larger cohort or raise 'split.validation'"
         )
-    rows = np.flatnonzero(np.isin(person, people[: attacker.people]))
+    wanted = np.isin(protected, [kind == "protected" for kind in kinds]) | (training.protected is None)
+    rows = np.flatnonzero(np.isin(person, people[: attacker.people]) & wanted)
     fold = np.searchsorted(people, person[rows]) % FOLDS
-    kinds = [kind for kind in (protected[rows], ~protected[rows]) if kind.any()]
-    sources = kinds or [np.zeros(len(rows), bool)]
-    return Practice(training.rows(rows), labels[rows], fold, sources, sources[0])
+    found = [kind for kind in (protected[rows], ~protected[rows]) if kind.any()]
+    sources = found or [np.zeros(len(rows), bool)]
+    own = replace(training.rows(rows), person=person[rows])
+    return Practice(own, labels[rows], fold, sources, sources[0])

@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from linkbench.api.data import Array, Evidence, Genomes, one_hot
+from linkbench.api.fields import Fraction01
 from linkbench.attackers import logistic
 from linkbench.attackers.bayes import TINY, normalised
 from linkbench.attackers.learner import FOLDS, Learner, Practice, practice
+from linkbench.attackers.pooling import calibrated_correlation, fused
 
 FLOOR = 0.01
 """Predicted probabilities below this count as this: how small they get says more about the network than the face."""
 
 PENALTIES = (100.0, 30.0, 10.0, 3.0)
 """Penalties on squared slopes, of standardised features, to choose from."""
+
+CLEAN = frozenset({"clean"})
 
 ELSEWHERE = (1e6, 10.0)
 """How much more the slopes of other phenotypes' predictions cost: so much that they do not count, or that they do."""
@@ -48,6 +53,20 @@ class Learned(NamedTuple):
         features: Array = (_features(evidence) - self.mean) / self.spread
         return features
 
+    def log_ratios(self, evidence: Evidence) -> Array:
+        """float64 [n, V], log P(outputs | variant) / P(outputs)."""
+        features = self.features(evidence)
+        return np.concatenate([model.posterior(features) - model.prior for model in self.models], axis=1)
+
+
+class Lore(NamedTuple):
+    """All that the attacker learned: of photos as they meet him, of photos as they were, and what a second photo of a
+    person is worth (see `linkbench.attackers.pooling`)."""
+
+    met: Learned
+    clean: Learned
+    correlation: float
+
 
 class Likelihood(Learner):
     """Sum over phenotypes of log sum_v P(outputs | v) / P(outputs) * P(v | genome), P(v | genome) normalised.
@@ -57,28 +76,55 @@ class Likelihood(Learner):
     P(v) their frequencies. One imaginary person of each variant, with mean outputs, is added to the others, so that
     nothing is impossible and outputs that tell nothing give a ratio of one. The penalty, and whether a phenotype is
     also read off the predictions of others, are chosen by cross-validation over the attacker's own people.
+
+    Several photos of a person (`pool`) multiply their ratios, to a power below one as far as their errors are alike;
+    how far is chosen by the photos of his own people.
     """
 
     sees: ClassVar[frozenset[str]] = frozenset({"variants", "probabilities"})
 
-    def learn(self, training: Evidence, labels: Array) -> Learned:
-        own = practice(self, training, labels)
-        plain = _features(own.evidence)
-        mean = plain.mean(axis=0) if len(plain) else np.zeros(plain.shape[1])
-        spread = plain.std(axis=0) if len(plain) else np.zeros(plain.shape[1])
-        learned = Learned(mean, np.where(spread > 1e-9, spread, 1.0), [])
-        features = learned.features(own.evidence)
-        for column, span in enumerate(own.evidence.schema.slices.values()):
-            learned.models.append(_model(own, features, column, span))
-        return learned
+    pool: int = Field(1, ge=1, le=1000, description="photos of a person that are looked at together, at most")
+    leaked: Fraction01 = Field(
+        0.0, description="part of a linked person's photos that he has unprotected, as they were posted before"
+    )
 
-    def score(self, evidence: Evidence, genomes: Genomes, learned: Learned) -> Array:
-        features, probability = learned.features(evidence), normalised(genomes)
-        product = np.ones((len(evidence), len(genomes)))
-        for span, model in zip(genomes.schema.slices.values(), learned.models, strict=True):
-            ratio = np.exp(model.posterior(features) - model.prior)
-            product *= np.maximum(ratio @ probability[:, span].T, TINY ** (1 / len(learned.models)))
+    def learns_from(self) -> frozenset[str]:
+        return self.kinds() | {"clean"} if self.leaked else self.kinds()
+
+    def pools(self) -> int:
+        return self.pool
+
+    def leaks(self) -> float:
+        return self.leaked
+
+    def learn(self, training: Evidence, labels: Array) -> Lore:
+        own = practice(self, training, labels, self.kinds())
+        met, unseen = _learned(own)
+        clean, _ = _learned(practice(self, training, labels, CLEAN)) if self.leaked else (met, unseen)
+        correlation = 0.0
+        if self.pool > 1:
+            assert own.evidence.person is not None
+            rows, priors = own.judged, [model.prior for model in met.models]
+            correlation = calibrated_correlation(
+                [ratios[rows] for ratios in unseen], priors, own.labels[rows], own.evidence.person[rows], self.pool
+            )
+        return Lore(met, clean, correlation)
+
+    def score(self, evidence: Evidence, genomes: Genomes, learned: Lore) -> Array:
+        ratios = learned.met.log_ratios(evidence)
+        if evidence.protected is not None and not evidence.protected.all():
+            ratios = np.where(evidence.protected[:, None], ratios, learned.clean.log_ratios(evidence))
+        if evidence.person is not None:
+            ratios = fused(ratios, evidence.person, learned.correlation)
+        probability = normalised(genomes)
+        product, largest = np.ones((len(ratios), len(genomes))), np.zeros(len(ratios))
+        for span in genomes.schema.slices.values():
+            most = ratios[:, span].max(axis=1)
+            largest += most
+            fits = np.exp(ratios[:, span] - most[:, None]) @ probability[:, span].T
+            product *= np.maximum(fits, TINY ** (1 / len(genomes.schema.slices)))
         scores: Array = np.log(product, out=product)
+        scores += largest[:, None]
         return scores
 
 
@@ -90,8 +136,25 @@ def _features(evidence: Evidence) -> Array:
     return np.concatenate([logs, one_hot(evidence.variants, evidence.schema)], axis=1)
 
 
-def _model(own: Practice, features: Array, column: int, span: slice) -> Model:
-    """The model of one phenotype, chosen among sources of photos, penalties and what other predictions count."""
+def _learned(own: Practice) -> tuple[Learned, list[Array]]:
+    """The models of all phenotypes, and the log-ratios of his own photos by what the other people taught, [n, K]."""
+    plain = _features(own.evidence)
+    mean = plain.mean(axis=0) if len(plain) else np.zeros(plain.shape[1])
+    spread = plain.std(axis=0) if len(plain) else np.zeros(plain.shape[1])
+    learned = Learned(mean, np.where(spread > 1e-9, spread, 1.0), [])
+    features, unseen = learned.features(own.evidence), []
+    for column, span in enumerate(own.evidence.schema.slices.values()):
+        model, ratios = _model(own, features, column, span)
+        learned.models.append(model)
+        unseen.append(ratios)
+    return learned, unseen
+
+
+def _model(own: Practice, features: Array, column: int, span: slice) -> tuple[Model, Array]:
+    """The model of one phenotype, chosen among sources of photos, penalties and what other predictions count.
+
+    With the log-ratios of his own photos, float64 [n, K], by what was learned from the other parts of his people.
+    """
     classes, known, width = span.stop - span.start, own.known(column), features.shape[1] // 2
     columns = np.concatenate([np.arange(width), np.arange(width + span.start, width + span.stop)])
     features = features[:, columns]
@@ -112,9 +175,13 @@ def _model(own: Practice, features: Array, column: int, span: slice) -> Model:
         return logistic.fit(rows, targets, weights, np.array([penalty for _, penalty in trials]))
 
     tried = fit([(taken & (own.fold != fold), penalty) for taken, penalty in choices for fold in range(FOLDS)])
-    told = (logistic.log_probabilities(features, tried) * targets[: len(features)]).sum(axis=2)
+    posterior = logistic.log_probabilities(features, tried)
+    told = (posterior * targets[: len(features)]).sum(axis=2)
     held = np.array([own.judged & known & (own.fold == fold) for fold in range(FOLDS)])
     likelihood = (told.reshape(len(choices), FOLDS, -1) * held).sum(axis=(1, 2))
-    taken, penalty = choices[int(likelihood.argmax())]
+    best = int(likelihood.argmax())
+    taken, penalty = choices[best]
     counts = targets[: len(features)][taken].sum(axis=0) + 1.0
-    return Model(columns, fit([(taken, penalty)])[0], np.log(counts / counts.sum()))
+    prior = np.log(counts / counts.sum())
+    by_others = posterior.reshape(len(choices), FOLDS, len(features), classes)[best, own.fold, np.arange(len(features))]
+    return Model(columns, fit([(taken, penalty)])[0], prior), by_others - prior

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from linkbench.api.base import Attacker
 from linkbench.api.data import VALIDATION
 from linkbench.plan.builder import MEASURED, Builder, Cell
 from linkbench.plan.facts import NOTHING
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import Spec
+from linkbench.registry.spec import Spec, parse_spec
 
 
 def add_cells(builder: Builder) -> None:
@@ -86,6 +87,13 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             played = {
                 **given, "model": model.architecture, "poison": poison, "defender": defender, "channel": channel
             }  # fmt: skip
+            if any(attacker.plugin().leaks() for attacker in scenario.specs["attackers"]):
+                (nobody,), _ = parse_spec("defender", NOTHING, ())
+                plain = builder.protect(nobody, channel, model, base, seed)
+                steps["unprotected"] = builder.add(
+                    "predict", "linkbench.stages.train:predict", seed,
+                    inputs={"train": train, "published": builder.post(plain, channel, seed)}, on_device=True,
+                )  # fmt: skip
             seen = builder.seen(model, poison, defender)
             for attacker in scenario.specs["attackers"]:
                 everybody = {**played, "attacker": attacker}
@@ -104,7 +112,8 @@ def _cell(
 ) -> Cell:
     """The last steps of a cell: rank and measure, the latter also against the rank without a defender."""
     seed, attacker = place["seed"], played["attacker"]
-    read = ("genomes", "cohort", "predict", *sorted(attacker.plugin().learns_from()))
+    plugin: Attacker = attacker.plugin()
+    read = ["genomes", "cohort", "predict", *sorted(plugin.learns_from()), *(["unprotected"] if plugin.leaks() else [])]
     inputs: dict[str, str] = {name: steps[name] for name in read if name in steps}
     measure = builder.scenario.measure
     settings = {"sizes": measure.model_dump(by_alias=True)["sizes"], "top_k": measure.top_k}

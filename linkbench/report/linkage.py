@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkbench.report import defences, figures, summary, training
+from linkbench.report import defences, figures, pooling, summary, training
 from linkbench.report.defences import Matrices
 from linkbench.report.figures import Section
 from linkbench.report.material import Material, TaskReport
@@ -38,6 +38,10 @@ def _quality(material: Material) -> Iterable[Section | None]:
     yield defences.quality(material.ids, material.cells, material.parts)
 
 
+def _pooling(material: Material) -> Iterable[Section | None]:
+    yield pooling.by_photos(material.ids, material.cells, material.results.run)
+
+
 def _robust(material: Material) -> Iterable[Section | None]:
     yield from defences.robust(material.ids, material.cells, material.parts)
 
@@ -54,7 +58,7 @@ def _training(material: Material) -> Iterable[Section | None]:
     yield training.curves(material.ids, material.cells, material.trainings)
 
 
-FIGURES = (_curves, _by_epsilon, _quality, _robust, _roc, _accuracy, _training)
+FIGURES = (_curves, _by_epsilon, _quality, _pooling, _robust, _roc, _accuracy, _training)
 """In reading order."""
 
 REPORT = TaskReport(

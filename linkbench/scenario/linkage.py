@@ -94,4 +94,9 @@ def _without_photos(cohort: Spec, specs: dict[str, list[Spec]], models: list[Mod
     ]
     if models:
         wrong.append(Wrong(("models",), f"cohort {cohort.name!r} has no photos to train on; leave 'models' out"))
+    wrong += [
+        Wrong(("attackers",), f"{spec.label}: cohort {cohort.name!r} has no photos that could leak; leave 'leaked' out")
+        for spec in specs["attackers"]
+        if spec.plugin().leaks()
+    ]
     return wrong

@@ -12,7 +12,8 @@ import numpy as np
 from linkbench.api import seeds
 from linkbench.api.base import Attacker
 from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes, most_likely
-from linkbench.errors import PluginError
+from linkbench.attackers.pooling import units
+from linkbench.errors import InputError, PluginError
 from linkbench.metrics.ranking import Scores
 
 FOLDS = 5
@@ -28,31 +29,78 @@ class Lesson(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The photos to be linked: row in the cohort int64 [n], evidence, row of the true genome int64 [n], lessons."""
+    """The photos to be linked: row in the cohort int64 [n], evidence, row of the true genome int64 [n], lessons.
+
+    pooled: whether `evidence.person` numbers groups of photos that are scored together.
+    """
 
     photo: Array
     evidence: Evidence
     truth: Array
     lessons: list[Lesson]
+    pooled: bool = False
 
 
 def gather(
-    attacker: Attacker, people: Cohort, predicted: Artefact, held_out: Mapping[str, Artefact], seed: int
+    attacker: Attacker,
+    people: Cohort,
+    predicted: Artefact,
+    held_out: Mapping[str, Artefact],
+    seed: int,
+    unprotected: Artefact | None = None,
 ) -> Target:
     """Show the attacker what it asked for about the predicted photos, and nothing else.
 
     held_out: predictions for photos of labelled people who are not linked, `clean` and `protected`; where there are
-    none, cross-fitting by identity. seed: for the order of those people.
+    none, cross-fitting by identity. seed: for the order of those people, and which photos leaked; unprotected:
+    predictions for the same photos without a defence. Raises InputError for an attacker who pools photos of people of
+    whom there is but one.
     """
     photo = predicted.array("photo")
     evidence = _evidence(attacker, people, predicted)
+    unit = units(people.identity[photo], attacker.pools())
+    if attacker.leaks():
+        assert unprotected is not None
+        leaked = _leaked(people.identity[photo], attacker.leaks(), seeds.generator(seed, "leaked"))
+        table = np.array(predicted.array("probabilities"), dtype=np.float64)
+        table[leaked] = unprotected.array("probabilities")[leaked]
+        evidence = _evidence(attacker, people, Artefact({"photo": photo, "probabilities": table}, {}))
+        evidence = replace(evidence, protected=~leaked)
+    if attacker.pools() > 1:
+        if len(np.unique(unit)) == len(unit):
+            raise InputError(
+                f"the attacker is to look at {attacker.pools()} photos of a person together, but there is one photo of "
+                f"each; bring a cohort with several photos of each person (rendered: 'per_identity'), or leave 'pool' "
+                f"out"
+            )
+        evidence = replace(evidence, person=unit)
+    lessons = _lessons(attacker, people, predicted, held_out, seed, evidence)
+    return Target(photo, evidence, people.truth[photo], lessons, attacker.pools() > 1)
+
+
+def _leaked(identity: Array, part: float, random: np.random.Generator) -> Array:
+    """bool [n], the photos that the attacker also has unprotected: of every person the same part, rounded by lot."""
+    leaked = np.zeros(len(identity), dtype=bool)
+    for who in np.unique(identity):
+        photos = random.permutation(np.flatnonzero(identity == who))
+        leaked[photos[: int(part * len(photos) + random.random())]] = True
+    return leaked
+
+
+def _lessons(
+    attacker: Attacker,
+    people: Cohort,
+    predicted: Artefact,
+    held_out: Mapping[str, Artefact],
+    seed: int,
+    evidence: Evidence,
+) -> list[Lesson]:
+    photo = predicted.array("photo")
     if not attacker.learns_from():  # no need to keep people apart
-        lessons = [Lesson(np.arange(len(photo)), evidence.rows(np.arange(0)), people.labels[:0])]
-    elif held_out:
-        lessons = [Lesson(np.arange(len(photo)), *_taught(attacker, people, held_out, seed))]
-    else:
-        lessons = _cross_fit(attacker, people, predicted, seed)
-    return Target(photo, evidence, people.truth[photo], lessons)
+        return [Lesson(np.arange(len(photo)), evidence.rows(np.arange(0)), people.labels[:0])]
+    if held_out:
+        return [Lesson(np.arange(len(photo)), *_taught(attacker, people, held_out, seed))]
+    return _cross_fit(attacker, people, predicted, seed)
 
 
 def _taught(attacker: Attacker, people: Cohort, held_out: Mapping[str, Artefact], seed: int) -> tuple[Evidence, Array]:
@@ -98,25 +146,30 @@ def ranked_scores(attacker: Attacker, genomes: Genomes, target: Target, *, group
 
     group=False keeps a column for every genome.
     """
-    taught = [
-        (lesson, attacker.learn(lesson.training, lesson.labels), *_group(target.evidence.rows(lesson.photos)))
-        for lesson in target.lessons
-    ]
     row = np.empty(len(target.photo), dtype=np.int64)
     start = 0
-    parts = []
-    for lesson, learned, first, place in taught:
+    parts: list[tuple[Evidence, Any, int]] = []
+    for lesson in target.lessons:
+        evidence = target.evidence.rows(lesson.photos)
+        learned = attacker.learn(lesson.training, lesson.labels)
+        if target.pooled:
+            assert evidence.person is not None
+            _, place = np.unique(evidence.person, return_inverse=True)
+            evidence = replace(evidence, person=place)
+        else:
+            first, place = _group(evidence)
+            evidence = evidence.rows(first)
         row[lesson.photos] = start + place
-        parts.append((target.evidence.rows(lesson.photos[first]), learned))
-        start += len(first)
+        parts.append((evidence, learned, int(place.max()) + 1))
+        start += parts[-1][2]
     kept, column, weight = _group_genomes(genomes) if group else (genomes.log_p, None, None)
 
     def block(begin: int, end: int) -> Array:
         some = Genomes(genomes.schema, genomes.ids[:0], kept[begin:end])
         return np.concatenate(
             [
-                check_scores(attacker.score(evidence, some, learned), (len(evidence), len(some)), attacker)
-                for evidence, learned in parts
+                check_scores(attacker.score(evidence, some, learned), (count, len(some)), attacker)
+                for evidence, learned, count in parts
             ]
         )
 
@@ -143,6 +196,8 @@ def check_scores(scores: Any, shape: tuple[int, int], attacker: Attacker) -> Arr
 def _group(evidence: Evidence) -> tuple[Array, Array]:
     """First photo of each group with equal evidence, and the group of each photo."""
     seen = [part for part in (evidence.variants, evidence.probabilities, evidence.truth) if part is not None]
+    if seen and evidence.protected is not None:
+        seen.append(evidence.protected[:, None])
     if not seen:
         return np.zeros(1, np.int64), np.zeros(len(evidence), np.int64)
     _, first, group = np.unique(np.concatenate(seen, axis=1), axis=0, return_index=True, return_inverse=True)

@@ -79,12 +79,15 @@ def published(task: Task) -> Artefact:
 
 
 def rank(task: Task) -> Artefact:
-    """Where each photo's true genome stands in the attacker's order of all genomes."""
+    """Where each photo's true genome stands in the attacker's order of all genomes.
+
+    Photos that are scored together share a rank.
+    """
     attacker: Attacker = task.specs["attacker"].plugin()
     table = Genomes.of(task.inputs["genomes"])
     people = Cohort.of(task.inputs["cohort"])
     held_out = {kind: task.inputs[kind] for kind in attacker.learns_from() if kind in task.inputs}
-    target = gather(attacker, people, task.inputs["predict"], held_out, task.seed)
+    target = gather(attacker, people, task.inputs["predict"], held_out, task.seed, task.inputs.get("unprotected"))
     sampled: dict[str, Any] = {}
     if attacker.joint:
         settings = Measure.model_validate({"sizes": task.settings["sizes"], "top_k": task.settings["top_k"]})

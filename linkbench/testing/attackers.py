@@ -32,12 +32,25 @@ class Trial(NamedTuple):
 
 
 def _evidence(attacker: Attacker, count: int, seed: int) -> Evidence:
-    """What the attacker asked for, and nothing else; nobody can write to it."""
+    """What the attacker asked for about photos, and nothing else; nobody can write to it."""
     predicted, truth = probabilities(count, seed), variants(count, seed + 1)
     parts = {"variants": most_likely(predicted, SCHEMA), "probabilities": predicted, "truth": truth}
     for part in parts.values():
         part.flags.writeable = False
     return Evidence(SCHEMA, count, **{name: part for name, part in parts.items() if name in attacker.sees})
+
+
+def _linked(attacker: Attacker, groups: Array) -> Evidence:
+    """The photos to be linked: one of each group, or two where the attacker looks at several together."""
+    several = 2 if attacker.pools() > 1 else 1
+    count = several * PHOTOS
+    whole = _evidence(attacker, count, 1)
+    if several > 1:
+        whole = replace(whole, person=np.arange(count) // several)
+    if attacker.leaks():
+        whole = replace(whole, protected=np.arange(count) % 2 == 0)
+    some = whole.rows((several * groups[:, None] + np.arange(several)).ravel())
+    return some if some.person is None else replace(some, person=np.arange(len(some)) // several)
 
 
 def _lesson(attacker: Attacker) -> tuple[Evidence, Array]:
@@ -61,7 +74,7 @@ def _genomes(order: Array | None = None) -> Genomes:
 
 
 def _use(attacker: Attacker) -> Trial:
-    evidence, table = _evidence(attacker, PHOTOS, 1), _genomes()
+    evidence, table = _linked(attacker, np.arange(PHOTOS)), _genomes()
     with captured() as printed:
         learned = attacker.learn(*_lesson(attacker))
         scores = attacker.score(evidence, table, learned)
@@ -141,7 +154,7 @@ def each_pair_stands_alone(subject: Subject) -> None:
     trial, attacker = _scored(subject), subject.plugin()
     photos, chosen = np.array([4, 1]), np.array([7, 2, 0])
     with captured():
-        other = attacker.score(trial.evidence.rows(photos), _genomes(chosen), trial.learned)
+        other = attacker.score(_linked(attacker, photos), _genomes(chosen), trial.learned)
     apart = float(np.abs(other - trial.scores[np.ix_(photos, chosen)]).max())
     assert apart <= SAME, f"a score changes by {apart:.3g} if it is asked for with fewer photos and genomes"
 
