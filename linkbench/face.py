@@ -6,7 +6,7 @@ Mistakes of the user raise a `LinkbenchError` whose text says what is wrong and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from linkbench.execution.run import Watcher
     from linkbench.models.predictor import Predictor
     from linkbench.results.results import Results
+    from linkbench.risk.assess import Risk
+    from linkbench.risk.person import Ancestry
     from linkbench.scenario.file import Scenario
 
 
@@ -95,6 +97,37 @@ def load_predictor(predictor: str | Path, device: str = "cpu") -> Predictor:
 
     path = locate(Path(predictor))
     return check_predictor(read(path), str(path)).to(device)
+
+
+def assess_risk(
+    *photos: str | Path,
+    genotype: str | Path | None = None,
+    phenotypes: Mapping[str, str] | None = None,
+    predictors: Sequence[str | Path] = (),
+    ancestry: Ancestry = "ALL",
+    people: int = 1_000_000,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Risk:
+    """What photos of one person, aligned faces, give away, and how far the genome is found by them.
+
+    genotype: a file of 23andMe, AncestryDNA, MyHeritage, FamilyTreeDNA or VCF; without one the risk is the mean over
+    genomes that fit `phenotypes`, such as {"sex": "female"}, and what is read from the photos; predictors: names or
+    files, by default those that come with linkbench; people, ancestry: the simulated pile. Raises InputError.
+    """
+    from linkbench.genomes.genotype_files import reader
+    from linkbench.risk.assess import assess
+
+    return assess(
+        [Path(photo) for photo in photos],
+        genotype=None if genotype is None else reader.read(Path(genotype)),
+        phenotypes=phenotypes,
+        predictors=predictors,
+        ancestry=ancestry,
+        people=people,
+        seed=seed,
+        device=device,
+    )
 
 
 def page(results: Results, folder: Path) -> str:

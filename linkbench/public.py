@@ -14,7 +14,7 @@ from linkbench.api.kinds import KINDS
 
 _HOMES = {
     "linkbench": {
-        "linkbench.face": ("load_predictor", "load_results", "load_scenario", "run"),
+        "linkbench.face": ("assess_risk", "load_predictor", "load_results", "load_scenario", "run"),
         "linkbench.api.base": ("Plugin", *(kind.base for kind in KINDS.values())),
         "linkbench.api.budget": ("Budget",),
         "linkbench.api.countermeasure": ("Countermeasure",),
@@ -38,6 +38,7 @@ _HOMES = {
         ),
         "linkbench.results.cells": ("Failed", "MeasuredCell", "Value"),
         "linkbench.results.results": ("Results",),
+        "linkbench.risk.assess": ("Risk",),
         "linkbench.scenario.file": ("Scenario",),
         "linkbench.version": ("__version__",),
     },

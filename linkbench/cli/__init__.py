@@ -24,6 +24,7 @@ COMMANDS = {
     "genotype": ("linkbench.cli.genotype", "Read a genotype file: what it tells of eye, hair and skin."),
     "weights": ("linkbench.cli.weights", "Import network weights into safetensors."),
     "predictor": ("linkbench.cli.predictor", "Train, keep and pass on predictors as files."),
+    "risk": ("linkbench.cli.risk", "What photos of a person give away, and how far a genome is found by them."),
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),
     "leaderboard": ("linkbench.cli.leaderboard", "Rank defenders and attackers of several runs on one protocol."),

@@ -53,6 +53,13 @@ def check_photo(path: Path) -> None:
         pass
 
 
+def shape_of(path: Path) -> tuple[int, int]:
+    """Width and height in pixels as the photo is seen, turned as its EXIF data say. Raises InputError."""
+    with _quiet(), _opened(path) as image:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else (image.width, image.height)
+
+
 def photo_stream(paths: Sequence[Path], size: int, crop: float = 1.0, centre: tuple[float, float] = CENTRE) -> Stream:
     """The photos uint8 [N, 3, size, size] in blocks of at most BLOCK, as `load_photo` gives them."""
     return Stream((len(paths), 3, size, size), np.dtype(np.uint8), _blocks(paths, size, crop, centre))

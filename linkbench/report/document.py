@@ -16,10 +16,13 @@ def source(name: str, package: str = "linkbench.report") -> str:
 
 
 def render(package: str, css: str, **values: Any) -> str:
-    """The page of a package: its page.html with these values and styles, and its page.js, the only script allowed."""
+    """The page of a package: its page.html with these values and styles, and its page.js, the only script allowed.
+
+    A package without page.js has a page without script.
+    """
     import jinja2
 
-    script = source("page.js", package)
+    script = source("page.js", package) if resources.files(package).joinpath("page.js").is_file() else ""
     environment = jinja2.Environment(
         loader=jinja2.DictLoader({"flags.html": source("flags.html")}),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,

@@ -1,0 +1,175 @@
+"""From photo files to a risk: the one way, for the command, the page and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+import numpy as np
+
+from linkbench.api.data import MISSING, Array, Evidence, most_likely
+from linkbench.api.schema import Schema
+from linkbench.errors import InputError
+from linkbench.risk.curves import Curve, curves, demographics
+from linkbench.risk.person import Ancestry, Pile, fitting, known_phenotypes, of_genotype, population
+from linkbench.risk.reading import Reading, pool, read
+
+if TYPE_CHECKING:
+    from linkbench.api.data import Artefact
+    from linkbench.genomes.genotype_files.reader import Genotypes
+
+MOST_PHOTOS = 64
+"""Photos of one person that are looked at together, at most."""
+
+
+class Risk(NamedTuple):
+    """What photos of one person give away.
+
+    photos: the files; readings: one for each predictor; found: for each predictor, how far attackers find the genome;
+    sex_alone: the same without photos, None where the sex is not told; people: genomes of the pile; how: whose genome
+    is looked for, in words.
+    """
+
+    photos: list[Path]
+    readings: list[Reading]
+    found: list[list[Curve]]
+    sex_alone: Curve | None
+    ancestry: str
+    people: int
+    how: str
+    seed: int
+
+
+def assess(
+    photos: Sequence[Path],
+    *,
+    genotype: Genotypes | None = None,
+    phenotypes: Mapping[str, str] | None = None,
+    predictors: Sequence[str | Path] = (),
+    ancestry: Ancestry = "ALL",
+    people: int = 1_000_000,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Risk:
+    """The risk of photos of one person, aligned faces; predictors: by default all that come with linkbench.
+
+    Raises InputError, WeightsError.
+    """
+    if not 1 <= len(photos) <= MOST_PHOTOS:
+        raise InputError(f"give 1 to {MOST_PHOTOS} photos of one person, found {len(photos)}")
+    if ancestry not in get_args(Ancestry):
+        raise InputError(f"there is no ancestry {ancestry!r}; there are: {', '.join(get_args(Ancestry))}")
+    if not 100 <= people <= 10_000_000:
+        raise InputError(f"the pile must hold 100 to 10,000,000 people, found {people:,}")
+    files = _files(predictors)
+    readings = [_reading(name, artefact, photos, seed, device) for name, artefact in files]
+    schemas = {reading.schema for reading in readings}
+    if len(schemas) > 1:
+        raise InputError("the predictors read different phenotypes; ask for one kind at a time")
+    schema = schemas.pop()
+    known = known_phenotypes(phenotypes or {}, schema)
+    pile = _pile(readings, known, genotype, ancestry, people, seed)
+    return Risk(
+        list(photos), readings, [curves(reading, pile) for reading in readings], demographics(pile),
+        ancestry, len(pile.genomes), pile.how, seed,
+    )  # fmt: skip
+
+
+def _pile(
+    readings: list[Reading], known: Array, genotype: Genotypes | None, ancestry: Ancestry, people: int, seed: int
+) -> Pile:
+    schema: Schema = readings[0].schema
+    if genotype is not None:
+        others = population(schema, ancestry, people - 1, seed)
+        return of_genotype(others, genotype.dosages, known, genotype.sex.sex, genotype.path)
+    read_off = pool(np.stack([reading.pooled for reading in readings]), schema)
+    return fitting(population(schema, ancestry, people, seed), known, read_off, seed)
+
+
+def _files(predictors: Sequence[str | Path]) -> list[tuple[str, Artefact]]:
+    """The predictor files by name, those that come with linkbench if none is asked for."""
+    from linkbench.models import predictor_files
+
+    asked = [Path(name) for name in predictors or predictor_files.shipped()]
+    if not asked:
+        raise InputError("no predictor comes with this installation; name one with --predictor")
+    return [(str(name), predictor_files.read(predictor_files.locate(name))) for name in asked]
+
+
+def _reading(name: str, artefact: Artefact, photos: Sequence[Path], seed: int, device: str) -> Reading:
+    from linkbench.models.predictor import check_predictor
+
+    predictor = check_predictor(artefact, name).to(device)
+    cut = np.stack([_face(photo, int(artefact.meta["size"])) for photo in photos])
+    learned = _learned_from(artefact, predictor.schema)
+    return read(name, artefact.meta["title"], predictor, cut, learned, device=device, seed=seed)
+
+
+def _face(photo: Path, size: int) -> Array:
+    """An aligned face, uint8 [3, size, size], from a square photo. Raises InputError for another shape."""
+    from linkbench.cohorts.images import load_photo, shape_of
+
+    width, height = shape_of(photo)
+    if width != height:
+        raise InputError(f"photo {photo}: it has {width} x {height} pixels; bring the face cut out as a square")
+    return load_photo(photo, size)
+
+
+def _learned_from(artefact: Artefact, schema: Schema) -> tuple[Evidence, Array] | None:
+    """What the file tells of labelled people, in the form that attackers learn from."""
+    from linkbench.models.predictor_files import held_out
+
+    held = held_out(artefact)
+    if not held:
+        return None
+    probabilities = np.asarray(held["probabilities"], dtype=np.float64)
+    labels: Array = held["labels"].astype(np.int64)
+    known = (labels != MISSING).any(axis=1)
+    evidence = Evidence(
+        schema, len(labels), most_likely(probabilities, schema), probabilities, person=held["person"].astype(np.int64)
+    )
+    return evidence.rows(np.flatnonzero(known)), labels[known]
+
+
+def as_dict(risk: Risk) -> dict[str, Any]:
+    """The risk as JSON can hold it."""
+
+    def of_curve(curve: Curve) -> dict[str, Any]:
+        return {
+            "attacker": curve.attacker,
+            "piles": [
+                {
+                    "size": point.size,
+                    "rank": point.rank._asdict(),
+                    "success": {str(k): spread._asdict() for k, spread in point.success.items()},
+                }
+                for point in curve.points
+            ],
+        }
+
+    return {
+        "photos": [str(photo) for photo in risk.photos],
+        "whose": risk.how,
+        "ancestry": risk.ancestry,
+        "people": risk.people,
+        "seed": risk.seed,
+        "sex_alone": None if risk.sex_alone is None else of_curve(risk.sex_alone),
+        "predictors": [
+            {
+                "predictor": reading.name,
+                "title": reading.title,
+                "together": _probabilities(reading.pooled, reading.schema),
+                "photos": [_probabilities(each, reading.schema) for each in reading.each],
+                "found": [of_curve(curve) for curve in found],
+            }
+            for reading, found in zip(risk.readings, risk.found, strict=True)
+        ],
+    }
+
+
+def _probabilities(values: Array, schema: Schema) -> dict[str, dict[str, float]]:
+    return {
+        name: {variant: float(value) for variant, value in zip(schema[name], values[span], strict=True)}
+        for name, span in schema.slices.items()
+    }
