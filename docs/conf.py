@@ -16,6 +16,7 @@ NAVIGATION = {
         "docs/get-started",
         "docs/scenario",
         "docs/genotypes",
+        "docs/predictors",
         "docs/identification",
         "docs/reference",
         "docs/cli",

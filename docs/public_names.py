@@ -19,6 +19,7 @@ TITLES = {
     "linkbench.scenario.file": "Scenarios and runs",
     "linkbench.results.results": "Results",
     "linkbench.results.cells": "Results",
+    "linkbench.risk.assess": "Results",
     "linkbench.metrics.ranking": "Mathematics: `linkbench.metrics`",
     "linkbench.metrics.intervals": "Mathematics: `linkbench.metrics`",
     "linkbench.metrics.comparison": "Mathematics: `linkbench.metrics`",
