@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import time
@@ -9,12 +10,12 @@ import traceback
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from linkbench.api.cores import one_thread
 from linkbench.api.data import Artefact
 from linkbench.api.progress import listening
 from linkbench.errors import InputError, LinkbenchError
 from linkbench.execution.limits import OverdueError, limited, put_back, user_interrupts
 from linkbench.execution.stdout import Printed, captured
-from linkbench.execution.threads import threads, use_threads
 from linkbench.plan.builder import Plan, Step
 from linkbench.plan.task import Task
 from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
@@ -113,8 +114,6 @@ class Run:
             "inputs": {name: self.records[id_].entry.digest for name, id_ in step.inputs.items()},
             "seed": step.seed,
             "device": self.device.partition(":")[0] if step.on_device else "any",
-            # sums over photos are cut into as many parts as there are threads, and rounding tells
-            "threads": threads() if "torch" in libraries or any(map(_computes, plugins.values())) else None,
         }
 
     def look_up(self) -> dict[str, bool | None]:
@@ -193,10 +192,11 @@ class Run:
         notes: list[str] = []
         printed = Printed()
         stage = getattr(importlib.import_module(module), function)
-        if key["threads"] is not None:
-            use_threads()  # before the clock runs: an import that is broken off leaves halves
+        torch = "torch" in key["libraries"] or any(map(_computes, key["plugins"].values()))
         try:
             with (
+                # before the clock runs: an import that is broken off leaves halves
+                one_thread() if torch else contextlib.nullcontext(),
                 put_back(notes),
                 captured(printed),
                 listening(listener),

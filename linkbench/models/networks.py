@@ -6,13 +6,15 @@ mode a photo's logits do not depend on the other photos of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from linkbench.api.schema import Schema
+from linkbench.models.side_by_side import side_by_side
 
 
 class Part(NamedTuple):
@@ -23,7 +25,10 @@ class Part(NamedTuple):
 
 
 class PerPhenotype(nn.Module):
-    """One network per phenotype, each with its own weights: photos [n, 3, h, w] to logits [n, V]."""
+    """One network per phenotype, each with its own weights: photos [n, 3, h, w] to logits [n, V].
+
+    Where nothing can be learned (evaluation mode, weights without gradients) they look at the photos side by side.
+    """
 
     def __init__(self, schema: Schema, make: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -31,12 +36,55 @@ class PerPhenotype(nn.Module):
         self.networks = nn.ModuleList(make(len(schema[phenotype])) for phenotype in schema)
 
     def forward(self, photos: Tensor) -> Tensor:
-        return torch.cat([network(photos) for network in self.networks], dim=1)
+        networks = list(self.networks)
+        if self.training or any(parameter.requires_grad for parameter in self.parameters()):
+            return torch.cat([network(photos) for network in networks], dim=1)
+        if photos.requires_grad and torch.is_grad_enabled():
+            logits: Tensor = _Apart.apply(photos, networks)  # type: ignore[no-untyped-call]
+            return logits
+        return torch.cat(side_by_side([functools.partial(each, photos) for each in networks], photos.device), dim=1)
 
     def parts(self) -> Iterator[Part]:
         """The networks that can be trained, stopped and attacked without each other."""
         for position, network in enumerate(self.networks):
             yield Part(network, (position,))
+
+
+class _Apart(torch.autograd.Function):
+    """Networks of which none learns, forward and backward side by side: photos [n, 3, h, w] to logits [n, V]."""
+
+    @staticmethod
+    def forward(ctx: Any, photos: Tensor, networks: Sequence[nn.Module]) -> Tensor:
+        ctx.save_for_backward(photos)
+        ctx.networks, ctx.seen = networks, _look(photos, networks)
+        return torch.cat([logits.detach() for _, logits in ctx.seen], dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        if torch.is_grad_enabled():  # somebody wants gradients of gradients
+            (photos,) = ctx.saved_tensors
+            logits = torch.cat([network(photos) for network in ctx.networks], dim=1)
+            (whole,) = torch.autograd.grad(logits, photos, gradient, create_graph=True)
+            return whole, None
+        seen = _look(ctx.saved_tensors[0], ctx.networks) if ctx.seen is None else ctx.seen
+        ctx.seen = None  # activations are large; whoever comes back a second time computes them again
+        parts = torch.split(gradient, [logits.shape[1] for _, logits in seen], dim=1)
+        each = side_by_side(
+            [functools.partial(torch.autograd.grad, *pair[::-1], part) for pair, part in zip(seen, parts, strict=True)],
+            gradient.device,
+        )
+        return functools.reduce(torch.add, [own for (own,) in reversed(each)]), None  # in autograd's own order
+
+
+def _look(photos: Tensor, networks: Sequence[nn.Module]) -> list[tuple[Tensor, Tensor]]:
+    """For each network its own copy of the photos, and logits that lead back to it."""
+
+    def look(network: nn.Module) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            own = photos.detach().requires_grad_()
+            return own, network(own)
+
+    return side_by_side([functools.partial(look, network) for network in networks], photos.device)
 
 
 class Normalised(nn.Module):

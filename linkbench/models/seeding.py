@@ -15,3 +15,10 @@ def seeded(device: str, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[index] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         yield
+
+
+def reseed(device: torch.device, seed: int) -> None:
+    """Torch's global generators, that of the CPU and of the device, start again; within `seeded` alone."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

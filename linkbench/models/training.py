@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from linkbench.api import seeds
+from linkbench.api.cores import one_thread
 from linkbench.api.data import Array
 from linkbench.api.progress import advance
 from linkbench.api.training_data import Examples, Report, TrainingData
 from linkbench.errors import InputError
 from linkbench.models.augment import augment
 from linkbench.models.filters import bare
+from linkbench.models.heads import Head
 from linkbench.models.losses import Losses, Score
-from linkbench.models.networks import Part
-from linkbench.models.predictor import batch_size, frozen, mixed_precision, parts_of, place
-from linkbench.models.seeding import seeded
+from linkbench.models.predictor import batch_size, frozen, parts_of, place
+from linkbench.models.seeding import reseed, seeded
+from linkbench.models.side_by_side import side_by_side
 
 
 class Batch(NamedTuple):
@@ -75,112 +77,105 @@ def suited_rate(network: nn.Module) -> float:
     return min((rate for rate in asked if isinstance(rate, float)), default=0.002)
 
 
-class _Head:
-    """A network that learns alone, and when it was best."""
-
-    def __init__(self, part: Part) -> None:
-        self.network, self.phenotypes = part
-        self.best, self.best_epoch, self.learning = math.inf, 0, True
-        self.kept: dict[str, Any] | None = None
-
-    def hear(self, scores: Sequence[Score], epoch: int, patience: int | None) -> None:
-        """After an epoch: keep the weights if they are the best so far, stop if that is long ago."""
-        losses = [loss for phenotype in self.phenotypes if (loss := scores[phenotype].loss) is not None]
-        if patience is None or not losses:
-            self.best_epoch = epoch
-        elif sum(losses) < self.best:
-            self.best, self.best_epoch = sum(losses), epoch
-            self.kept = copy.deepcopy(self.network.state_dict())
-        elif epoch - self.best_epoch >= patience:
-            self.learning = False
-
-    def restore(self) -> None:
-        if self.kept is not None:
-            self.network.load_state_dict(self.kept)
-
-
 def fit(network: nn.Module, data: TrainingData, plan: Schedule, transform: Transform | None = None) -> Report:
-    """Train the network in place. Networks that share no weights (`parts()`) are stopped one by one.
+    """Train the network in place. Networks that share no weights (`parts()`) learn side by side, each on one thread of
+    the processor, and are stopped one by one; random numbers depend on the network, the epoch and the batch alone.
 
     transform is called on each batch after the augmentation. Raises InputError if the loss is not finite.
     """
-    examples, device = data.training, torch.device(data.device)
-    place(network, data.device)
-    front, learner = bare(network)  # filters have nothing to learn: each batch passes them once, whatever is behind
-    heads = [_Head(part) for part in parts_of(learner, data.schema)]
-    losses = Losses(data.schema, examples.labels, plan.balance, data.device)
-    rate = plan.learning_rate or suited_rate(network)
-    optimiser = torch.optim.AdamW(learner.parameters(), lr=rate, weight_decay=plan.weight_decay)
-    size = plan.photos_per_step(len(examples), data.device)
-    keys = np.arange(len(examples) * plan.copies)
-    per_epoch = -(-len(keys) // size)
-    report = Report()
-    with seeded(data.device, seeds.derive(data.seed, plan.phase)):
+    with seeded(data.device, seeds.derive(data.seed, plan.phase)), one_thread():
+        training = _Training(network, data, plan, transform)
         for epoch in range(plan.epochs):
-            learning = [head for head in heads if head.learning]
-            if not learning:
+            if not training.learning:
                 break
-            order = seeds.generator(data.seed, plan.phase, "order", epoch).permutation(keys)
-            random = torch.Generator().manual_seed(seeds.derive(data.seed, plan.phase, "augment", epoch))
-            total = torch.zeros((), device=device)
-            # batches of equal size: one of a single photo would have no variance to normalise by
-            for done, part in enumerate(np.array_split(order, per_epoch)):
-                for group in optimiser.param_groups:
-                    group["lr"] = rate * plan.rate(epoch * per_epoch + done, plan.epochs * per_epoch)
-                index = part % len(examples)
-                photos = examples.photos.batch(index).to(device=device, memory_format=torch.channels_last)
-                photos = augment(photos, plan.augment, random)
-                told = Batch(index, examples.photos.keys(part), epoch)
-                given = photos if transform is None else transform(photos, told)
-                labels = torch.from_numpy(examples.labels[index]).to(device)
-                with torch.no_grad():
-                    given = front(given) if isinstance(given, Tensor) else [front(each) for each in given]
-                total += _step(learning, given, labels, losses, optimiser, learner) * len(part)
-                advance(epoch * per_epoch + done + 1, plan.epochs * per_epoch)
-            if not math.isfinite(float(total)):
-                raise InputError(
-                    f"training diverged in epoch {epoch + 1}: the loss is not finite; choose a learning_rate below "
-                    f"{rate:g}"
-                )
-            scores = examine(network, data.validation, losses, data.device)
-            for head in learning:
-                head.hear(scores, epoch, plan.patience)
-            named = dict(zip(data.schema, (score._asdict() for score in scores), strict=True))
-            row = {"phase": plan.phase, "epoch": epoch, "loss": float(total) / len(keys), "validation": named}
-            if data.watch is not None:
-                row["watched"] = data.watch(network)
-            report.history.append(row)
-    for head in heads:
-        head.restore()
-        report.best |= {data.schema.names[position]: head.best_epoch for position in head.phenotypes}
-    return report
+            training.epoch(epoch)
+        return training.finish()
 
 
-def _step(
-    learning: list[_Head],
-    photos: Tensor | Sequence[Tensor],
-    labels: Tensor,
-    losses: Losses,
-    optimiser: torch.optim.Optimizer,
-    network: nn.Module,
-) -> Tensor:
-    """One update of the networks that still learn; the summed loss."""
-    network.train()
-    optimiser.zero_grad(set_to_none=True)
-    spans = list(losses.schema.slices.values())
-    device = labels.device
-    sums = torch.zeros((), device=device)
-    with mixed_precision(device):
+class _Training:
+    """A training as it goes: its networks, and the curves so far."""
+
+    def __init__(self, network: nn.Module, data: TrainingData, plan: Schedule, transform: Transform | None) -> None:
+        self.network, self.data, self.plan, self.transform = network, data, plan, transform
+        self.device = torch.device(data.device)
+        place(network, data.device)
+        # filters have nothing to learn: each batch passes them once, whatever is behind
+        self.front, self.learner = bare(network)
+        self.losses = Losses(data.schema, data.training.labels, plan.balance, data.device)
+        self.rate = plan.learning_rate or suited_rate(network)
+        parts = parts_of(self.learner, data.schema)
+        self.heads = [Head(part, self.losses, self.rate, plan.weight_decay) for part in parts]
+        self.keys = np.arange(len(data.training) * plan.copies)
+        self.per_epoch = -(-len(self.keys) // plan.photos_per_step(len(data.training), data.device))
+        self.report = Report()
+
+    @property
+    def learning(self) -> list[Head]:
+        """The networks that have not stopped."""
+        return [head for head in self.heads if head.learning]
+
+    def epoch(self, epoch: int) -> None:
+        """One pass over the training photos, and a look at the validation photos."""
+        data, plan, learning = self.data, self.plan, self.learning
+        order = seeds.generator(data.seed, plan.phase, "order", epoch).permutation(self.keys)
+        total = torch.zeros((), device=self.device)
+        # batches of equal size: one of a single photo would have no variance to normalise by
+        for done, part in enumerate(np.array_split(order, self.per_epoch)):
+            total += self.step(learning, part, epoch, done) * len(part)
+            advance(epoch * self.per_epoch + done + 1, plan.epochs * self.per_epoch)
+        if not math.isfinite(float(total)):
+            raise InputError(
+                f"training diverged in epoch {epoch + 1}: the loss is not finite; choose a learning_rate below "
+                f"{self.rate:g}"
+            )
+        scores = examine(self.network, data.validation, self.losses, data.device)
         for head in learning:
-            logits = head.network(photos) if isinstance(photos, Tensor) else None
-            for position in head.phenotypes:
-                own = head.network(photos[position]) if logits is None else logits
-                if len(head.phenotypes) > 1:
-                    own = own[:, spans[position]]
-                sums = sums + losses.mean(own, labels[:, position], position)
-    sums.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return sums.detach()
+            head.hear(scores, epoch, plan.patience)
+        named = dict(zip(data.schema, (score._asdict() for score in scores), strict=True))
+        row = {"phase": plan.phase, "epoch": epoch, "loss": float(total) / len(self.keys), "validation": named}
+        if data.watch is not None:
+            row["watched"] = data.watch(self.network)
+        self.report.history.append(row)
+
+    def step(self, learning: Sequence[Head], part: Array, epoch: int, done: int) -> Tensor:
+        """One update of the networks that still learn, by one batch; the summed loss."""
+        plan = self.plan
+        rate = self.rate * plan.rate(epoch * self.per_epoch + done, plan.epochs * self.per_epoch)
+        given, labels = self.batch(part, epoch, done)
+        self.learner.train()
+
+        def update(head: Head) -> Tensor:
+            return head.step(given, labels, rate, self.seed(epoch, done, self.heads.index(head)))
+
+        losses = side_by_side([functools.partial(update, head) for head in learning], self.device)
+        return functools.reduce(torch.add, losses)
+
+    def batch(self, part: Array, epoch: int, done: int) -> tuple[Tensor | list[Tensor], Tensor]:
+        """The photos that the networks see, or those of each phenotype, and the labels int64 [b, P]."""
+        examples = self.data.training
+        index = part % len(examples)
+        photos = examples.photos.batch(index).to(device=self.device, memory_format=torch.channels_last)
+        random = torch.Generator().manual_seed(self.seed(epoch, done, "augment"))
+        photos = augment(photos, self.plan.augment, random)
+        reseed(self.device, self.seed(epoch, done, "transform"))
+        told = Batch(index, examples.photos.keys(part), epoch)
+        given = photos if self.transform is None else self.transform(photos, told)
+        labels = torch.from_numpy(examples.labels[index]).to(self.device)
+        with torch.no_grad():
+            seen = self.front(given) if isinstance(given, Tensor) else [self.front(each) for each in given]
+        return seen, labels
+
+    def seed(self, epoch: int, done: int, what: str | int) -> int:
+        """Of the random numbers of a network, or of what is done to the photos, in one batch."""
+        return seeds.derive(self.data.seed, self.plan.phase, "batch", epoch, done, what)
+
+    def finish(self) -> Report:
+        """The best weights come back; the curves."""
+        for head in self.heads:
+            head.restore()
+            names = [self.data.schema.names[position] for position in head.phenotypes]
+            self.report.best |= dict.fromkeys(names, head.best_epoch)
+        return self.report
 
 
 def examine(network: nn.Module, examples: Examples, losses: Losses, device: str) -> list[Score]:

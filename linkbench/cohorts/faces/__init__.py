@@ -16,6 +16,8 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from linkbench.api.cores import cores
+
 from .camera import develop
 from .draws import keys, lattice
 from .features import beard, brows, complexion, eyes, glasses, mouth, nostrils, spectacles
@@ -108,7 +110,7 @@ def _stream(phenotypes: Tensor, identities: Tensor, photos: Tensor, seed: int, s
         return
     # Whole batches in parallel: the planes are too small for threads to share one, and threads that wait
     # for each other a thousand times a batch come to a standstill as soon as a core is busy otherwise.
-    threads = torch.get_num_threads()
+    threads, before = cores(), torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             pending: deque[Future[Tensor]] = deque()
@@ -119,7 +121,7 @@ def _stream(phenotypes: Tensor, identities: Tensor, photos: Tensor, seed: int, s
             while pending:
                 yield pending.popleft().result()
     finally:
-        torch.set_num_threads(threads)  # it is global to threads yet to start
+        torch.set_num_threads(before)  # it is global to threads yet to start
 
 
 def _photograph(phenotypes: Tensor, identities: Tensor, photos: Tensor, *, seed: int, size: int,
