@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -205,3 +206,37 @@ def made_board(folder: Path, text: str) -> Path:
     write(out, results, outcome, lambda: "")
     entry.write(entries_folder(folder / "leaderboard") / "small.json", make(out))
     return folder
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[Any]:
+    """An object store on this machine, over a real connection; a second to start, so all tests share it."""
+    from buckets import serving
+
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(bucket_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """An empty bucket that this process can reach, and a cache folder of its own."""
+    import s3fs
+
+    from linkbench.store import bucket as module
+
+    bucket_server.heal()
+    s3fs.S3FileSystem.clear_instance_cache()
+    for name, value in bucket_server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LINKBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "PAUSES", (0.01, 0.02))
+    return bucket_server.bucket(f"bucket-{time.monotonic_ns()}")
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def store_address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty store, of each kind."""
+    monkeypatch.setenv("LINKBENCH_CACHE", str(tmp_path / "cache"))
+    if request.param == "s3":
+        return f"s3://{request.getfixturevalue('bucket').name}/some/prefix"
+    return str(tmp_path / "store") if request.param == "folder" else f"memory:/{tmp_path}"

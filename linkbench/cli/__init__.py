@@ -28,7 +28,7 @@ COMMANDS = {
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),
     "leaderboard": ("linkbench.cli.leaderboard", "Rank defenders and attackers of several runs on one protocol."),
-    "store": ("linkbench.cli.store", "Look after the folder of finished stages: size, room, damage, real people."),
+    "store": ("linkbench.cli.store", "Look after the store of finished stages: size, room, damage, real people."),
     "why": ("linkbench.cli.why", "Say which stages of a cell were recomputed, and why."),
 }
 """Every command, its module and its line of help: `--help` imports none of them."""

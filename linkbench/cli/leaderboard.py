@@ -87,7 +87,7 @@ def build(out: Path | None, board: Path) -> None:
 @click.option("--tolerance", type=click.FloatRange(0, 1), default=0.0, show_default=True,
               help="How far a number of the rerun may be off.")  # fmt: skip
 @click.option(
-    "--store", metavar="FOLDER",
+    "--store", metavar="FOLDER|URL",
     help="Where a rerun keeps finished stages.  [default: a new folder, removed afterwards]",
 )  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda[:N]", help="Where networks run.")

@@ -22,7 +22,9 @@ most_cells = click.option(
     "--max-cells", "most_cells", type=click.IntRange(min=1), default=MOST_CELLS, show_default=True,
     help="Refuse a scenario whose grid has more cells.",
 )  # fmt: skip
-store_address = click.option("--store", metavar="FOLDER", help="Folder of finished stages.  [default: user cache]")
+store_address = click.option(
+    "--store", metavar="FOLDER|URL", help="Finished stages: a folder, or s3://bucket/prefix.  [default: user cache]"
+)
 
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)

@@ -1,8 +1,7 @@
-"""linkbench store: look after the folder of finished stages."""
+"""linkbench store: look after the store of finished stages."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from linkbench.store.upkeep import Item
 
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 SECONDS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 
 
@@ -74,6 +72,7 @@ def prune(
     work; what belongs to no stage and is older goes in any case.
     """
     from linkbench.store import upkeep
+    from linkbench.store.cache import UNITS
 
     if older_than is None and keep is None and not folders:
         raise click.UsageError("say what can go: --older-than, --keep or --unreachable-from")
@@ -179,11 +178,13 @@ def _remove_blobs(store: Store, names: list[str], files: list[Path], dry_run: bo
         click.echo(f"{'would remove' if dry_run else 'removed'} {count} {what}")
 
 
-def _number(text: str, units: dict[str, float] | dict[str, int], option: str, example: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-zA-Z]?)B?", text.strip())
-    if found is None or found[2] not in units:
+def _number(text: str, units: dict[str, float], option: str, example: str) -> float:
+    from linkbench.store.cache import quantity
+
+    found = quantity(text, units)
+    if found is None:
         raise click.BadParameter(f"expected something like {example}, found {text!r}", param_hint=option)
-    return float(found[1]) * units[found[2]]
+    return found
 
 
 def _amount(found: list[Item]) -> str:

@@ -22,6 +22,8 @@ DAY = 86_400.0
 class Folder:
     """Blobs below a folder, which is made. Raises StoreError where it cannot be written."""
 
+    what, mend = "the store", "choose another folder with --store or LINKBENCH_STORE"
+
     def __init__(self, path: Path) -> None:
         self.root = path.absolute()  # a plugin may change the working directory
         self.address = str(self.root)
@@ -31,8 +33,7 @@ class Folder:
             self._sweep()
         except OSError as error:
             raise StoreError(
-                f"the store {path} cannot be written: {error.strerror}. "
-                f"Choose another folder with --store or LINKBENCH_STORE"
+                f"{self.what} {path} cannot be written: {error.strerror}. {self.mend[0].upper()}{self.mend[1:]}"
             ) from None
 
     def _sweep(self) -> None:
@@ -120,8 +121,7 @@ class Folder:
 
     def cannot_write(self, error: OSError) -> StoreError:
         return StoreError(
-            f"the store {self.address} cannot be written: {error.strerror}. Free some space, or choose another folder "
-            f"with --store or LINKBENCH_STORE"
+            f"{self.what} {self.address} cannot be written: {error.strerror or error}. Free some space, or {self.mend}"
         )
 
 

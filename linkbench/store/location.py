@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from linkbench.errors import StoreError
 from linkbench.store.blobs import Blobs
 from linkbench.store.folder import Folder
 
@@ -37,10 +36,13 @@ def is_url(address: str | Path) -> bool:
 
 
 def blobs_at(address: str | Path) -> Blobs:
-    """What lies at an address: a folder, or its URL `file:///folder`. Raises StoreError."""
+    """What lies at an address: a folder, its URL `file:///folder`, or a bucket. Raises StoreError, and
+    MissingExtraError where fsspec or s3fs is not installed."""
     if not is_url(address):
         return Folder(Path(address))
     url = urlsplit(str(address))
     if url.scheme.lower() == "file" and url.netloc in ("", "localhost"):
         return Folder(Path(unquote(url.path)))
-    raise StoreError(f"{address} is no address of a store. Give a folder with --store or LINKBENCH_STORE")
+    from linkbench.store.bucket import Bucket  # needs fsspec, which folders do not
+
+    return Bucket(str(address))

@@ -149,12 +149,13 @@ def damaged(store: Store, found: list[Item]) -> list[Item]:
 
 
 def strays(store: Store, *, young: bool = False) -> list[str]:
-    """Names of objects of no stage, and of keys that cannot be read: older than YOUNG, or all with `young`."""
+    """Names of objects of no stage, of unreadable keys, and of marks: older than YOUNG, or all with `young`."""
     found = items(store)
     known = {item.name for item in found} | {object_name(item.digest) for item in found}
     return [
         info.name
-        for info in (*store.blobs.listing("objects"), *store.blobs.listing("keys"))
+        for folder in ("objects", "keys", "marks")
+        for info in store.blobs.listing(folder)
         if info.name not in known and (young or info.modified < time.time() - YOUNG)
     ]
 
