@@ -274,19 +274,55 @@ def roc_by_k(ranks: Ranks, population: int) -> Roc:
     return Roc(false, true, float(parts.mean()), parts)
 
 
-def roc_by_score(scores: Scores) -> Roc:
-    """Claims are all pairs above a threshold on the score, one threshold for all photos; ties counted half."""
+class Tally(NamedTuple):
+    """How many genomes score what, between thresholds at the true scores of all photos.
+
+    truth: float64 [N]; row: int64 [N], the row of each photo; thresholds: float64 [T], ascending; edges, lower, upper:
+    around each threshold, see `_edges`; per_row: float64 [R, len(edges) + 1], genomes by row between neighbouring
+    edges, true ones too; population: M.
+    """
+
+    truth: Array
+    row: Array
+    thresholds: Array
+    edges: Array
+    lower: Array
+    upper: Array
+    per_row: Array
+    population: int
+
+    def others(self, threshold: int) -> Array:
+        """int64 [N], genomes but the true one that score at least this threshold (its number) with each photo."""
+        reached = self.per_row[:, self.lower[threshold] + 1 :].sum(axis=1)
+        own = self.truth >= self.thresholds[threshold] - TIE
+        counts: Array = np.rint(reached[self.row]).astype(np.int64) - own
+        return counts
+
+
+def tally(scores: Scores) -> Tally:
+    """Count all scores, once. Raises UnsteadyScoresError where they are not the same when they are asked for again."""
     truth = scores.of_truth()
     thresholds = np.unique(truth)
     edges, lower, upper = _edges(thresholds)
     cell = _Cells(edges)
-    photos = np.bincount(scores.row, minlength=scores.rows).astype(np.float64)
     per_row = np.zeros((scores.rows, len(edges) + 1))
     for span, block in scores.confirmed(truth):
         weight = None if scores.weight is None else scores.weight[span]
-        for row in np.flatnonzero(photos):
+        for row in np.unique(scores.row):
             per_row[row] += cell(block[row], weight)
-    n, others = len(truth), scores.population - 1
+    return Tally(truth, scores.row, thresholds, edges, lower, upper, per_row, scores.population)
+
+
+def roc_by_score(scores: Scores) -> Roc:
+    """Claims are all pairs above a threshold on the score, one threshold for all photos; ties counted half."""
+    return roc_of(tally(scores))
+
+
+def roc_of(counted: Tally) -> Roc:
+    """`roc_by_score` of scores that were counted already."""
+    truth, row, thresholds, edges, lower, upper, per_row, population = counted
+    photos = np.bincount(row, minlength=len(per_row)).astype(np.float64)
+    n, others = len(truth), population - 1
     # the true pairs are in the counts too: take them out again, photo by photo
     own = np.searchsorted(edges, truth, side="right")
     positives = np.bincount(own, minlength=len(edges) + 1).astype(np.float64)
@@ -300,7 +336,7 @@ def roc_by_score(scores: Scores) -> Roc:
     hits = positives[::-1].cumsum()[::-1]
     hits_above = np.append(hits[1:], 0.0) + positives / 2.0
     per_row_mean = per_row @ hits_above / n
-    lost_by_others = (per_row_mean[scores.row] - hits_above[own] / n) / max(others, 1)
+    lost_by_others = (per_row_mean[row] - hits_above[own] / n) / max(others, 1)
     auc = float(won_by_truth.mean())
     order = np.argsort(-thresholds)
     false = np.concatenate([[0.0], both[order] / max(n * others, 1), [1.0]])

@@ -8,7 +8,7 @@ import numpy as np
 
 from linkbench.api.data import MISSING, Array, Artefact, Cohort
 from linkbench.api.schema import Schema
-from linkbench.metrics import intervals, ranking
+from linkbench.metrics import intervals, open_set, ranking
 from linkbench.metrics.intervals import DIFFERENCE, SHARE
 from linkbench.metrics.settings import Measure
 
@@ -185,6 +185,45 @@ def curve_rows(curves: Artefact, people: Cohort, settings: Measure, seed: int) -
         interval = _interval(both, people.identity[photo][known], settings, seed, ends=SHARE)
         for at, name in enumerate(("peak", "final")):
             rows.append(row(f"{name}_accuracy:{phenotype}", both[:, at].mean(), interval[:, at]))
+    return rows
+
+
+def open_set_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
+    """`fnir:F` at every false positive rate F, k and pile size, and `precision:F,P` for every prior P at k = 1.
+
+    rank: with what `linkbench.metrics.open_set.thresholds` found; else no rows. The thresholds are taken as given:
+    intervals are over people at those. Where nothing is claimed there is no precision.
+    """
+    if "open_threshold" not in rank.arrays:
+        return []
+    population, identity = int(rank.meta["population"]), rank.array("identity")
+    ranks = ranking.Ranks(rank.array("better"), rank.array("tied"))
+    threshold, others, score = (rank.array(name) for name in ("open_threshold", "open_others", "score"))
+    sizes, rates = rank.array("open_sizes").tolist(), rank.array("open_fpir").tolist()
+    places = [(n, rate) for n in sizes for rate in rates]
+    rows = []
+    curves = ranking.success_curves(ranks, population, [*settings.top_k, 1], sizes)[:, :, None, :]
+    told = open_set.claims(score, threshold[..., None], others, population, np.array(sizes)[:, None, None], curves)
+    told = told.reshape(len(curves), len(places), len(score), 3)
+    for k, made in zip(settings.top_k, told[:-1], strict=True):
+        missed = 1.0 - made[:, :, 0].T
+        interval, means = _interval(missed, identity, settings, seed, ends=SHARE), missed.mean(axis=0)
+        rows += [row(f"fnir:{rate:g}", means[at], interval[:, at], k=k, n=n) for at, (n, rate) in enumerate(places)]
+    table = np.concatenate(told[-1], axis=1)
+    for prior in settings.prior:
+
+        def shares(means: Array, prior: float = prior) -> Array:
+            return open_set.precision(means.reshape(len(means), len(places), 3), prior)
+
+        interval, means = (
+            _interval(table, identity, settings, seed, combine=shares),
+            shares(table.mean(axis=0)[None])[0],
+        )
+        rows += [
+            row(f"precision:{rate:g},{prior:g}", means[at], interval[:, at], k=1, n=n)
+            for at, (n, rate) in enumerate(places)
+            if np.isfinite(threshold.flat[at])
+        ]
     return rows
 
 

@@ -54,6 +54,19 @@ class Measure(Strict):
     resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples behind every interval")
     level: float = Field(0.95, gt=0.5, lt=1, description="coverage of the intervals")
 
+    fpir: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.01, 0.001],
+        min_length=1,
+        description="false positive identification rates: how often a genome is claimed where the right one is missing",
+    )
+    prior: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.5, 0.01], description="how likely the right genome is in the pile, for the precision of claims"
+    )
+
+    def open_sizes(self, population: int) -> list[int]:
+        """Sizes at which claims are measured: of those asked for a geometric selection, at most MOST_OPEN."""
+        return selection([size for size in self.population_sizes(population) if size < population], MOST_OPEN)
+
     def population_sizes(self, population: int) -> list[int]:
         """All sizes asked for, ascending, without those above the population."""
         out: set[int] = set()
@@ -63,6 +76,19 @@ class Measure(Strict):
             else:
                 out.add(population if size == "all" else size)
         return sorted(size for size in out if size <= population)
+
+
+MOST_OPEN = 8
+"""Population sizes at which claims are measured."""
+
+
+def selection(sizes: list[int], most: int) -> list[int]:
+    """At most so many of the sizes (ascending), in about equal steps by ratio, the ends among them."""
+    if len(sizes) <= most:
+        return sizes
+    first, last = sizes[0], sizes[-1]
+    wanted = [first * (last / first) ** (step / (most - 1)) for step in range(most)]
+    return sorted({min(sizes, key=lambda size: abs(size - near)) for near in wanted})
 
 
 def _range(sizes: SizeRange, population: int) -> Iterator[int]:

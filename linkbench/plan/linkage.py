@@ -116,7 +116,7 @@ def _cell(
     read = ["genomes", "cohort", "predict", *sorted(plugin.learns_from()), *(["unprotected"] if plugin.leaks() else [])]
     inputs: dict[str, str] = {name: steps[name] for name in read if name in steps}
     measure = builder.scenario.measure
-    settings = {"sizes": measure.model_dump(by_alias=True)["sizes"], "top_k": measure.top_k}
+    settings = measure.model_dump(by_alias=True, include={"sizes", "top_k", "fpir"})
     rank = builder.add(
         "rank", "linkbench.stages.link:rank", seed, specs={"attacker": attacker}, settings=settings, inputs=inputs
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkbench.report import defences, figures, pooling, summary, training
+from linkbench.report import claims, defences, figures, pooling, summary, training
 from linkbench.report.defences import Matrices
 from linkbench.report.figures import Section
 from linkbench.report.material import Material, TaskReport
@@ -50,6 +50,10 @@ def _roc(material: Material) -> Iterable[Section | None]:
     yield figures.roc(material.ids, material.cells, _looks(material), material.files)
 
 
+def _claims(material: Material) -> Iterable[Section | None]:
+    yield claims.by_pile(material.ids, material.cells, _looks(material))
+
+
 def _accuracy(material: Material) -> Iterable[Section | None]:
     yield figures.accuracy(material.ids, material.cells, material.variants)
 
@@ -58,7 +62,7 @@ def _training(material: Material) -> Iterable[Section | None]:
     yield training.curves(material.ids, material.cells, material.trainings)
 
 
-FIGURES = (_curves, _by_epsilon, _quality, _pooling, _robust, _roc, _accuracy, _training)
+FIGURES = (_curves, _by_epsilon, _quality, _pooling, _robust, _roc, _claims, _accuracy, _training)
 """In reading order."""
 
 REPORT = TaskReport(

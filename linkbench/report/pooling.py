@@ -16,7 +16,7 @@ AXES = ("cohort", "genomes", "model", "poison", "channel")
 def by_photos(ids: Ids, cells: list[MeasuredCell], run: dict[str, Any]) -> Section | None:
     """success@k against the photos of a person that are looked at together; a line for each defence and leak."""
     specs = run.get("scenario", {}).get("attackers") or []
-    params = {cleaned(spec["label"]): spec["params"] for spec in specs if "pool" in spec["params"]}
+    params = {cleaned(spec["label"]): spec["params"] for spec in specs if "pool" in spec.get("params", ())}
     own = [cell for cell in cells if cell.attacker in params]
     n = nearest(sizes(own), 100)
     photos = sorted({int(params[cell.attacker]["pool"]) for cell in own})

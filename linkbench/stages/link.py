@@ -21,7 +21,7 @@ from linkbench.api.data import (
     most_likely,
 )
 from linkbench.errors import InputError, PluginError
-from linkbench.metrics import ranking
+from linkbench.metrics import open_set, ranking
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.stages.evidence import gather, ranked_scores
@@ -89,8 +89,8 @@ def rank(task: Task) -> Artefact:
     held_out = {kind: task.inputs[kind] for kind in attacker.learns_from() if kind in task.inputs}
     target = gather(attacker, people, task.inputs["predict"], held_out, task.seed, task.inputs.get("unprotected"))
     sampled: dict[str, Any] = {}
+    settings = Measure.model_validate(task.settings)
     if attacker.joint:
-        settings = Measure.model_validate({"sizes": task.settings["sizes"], "top_k": task.settings["top_k"]})
         scores, sampled = matched(attacker, table, target, settings, seeds.derive(task.seed, "matching"))
     else:
         scores = ranked_scores(attacker, table, target)
@@ -101,12 +101,15 @@ def rank(task: Task) -> Artefact:
     else:
         try:
             ranks = ranking.count_ranks(scores)
-            roc = ranking.roc_by_score(scores)
+            counted = ranking.tally(scores)
         except ranking.UnsteadyScoresError as error:
             label = task.specs["attacker"].label
             raise PluginError(
                 f"attacker {label} {error}; a score may depend on nothing but its photo and genome"
             ) from None
+        roc = ranking.roc_of(counted)
+        if not attacker.joint:  # whose scores in a pile are not those among all genomes
+            sampled = _open_set(counted, settings)
     return Artefact(
         {
             "photo": target.photo,
@@ -122,6 +125,21 @@ def rank(task: Task) -> Artefact:
     )
 
 
+def _open_set(counted: ranking.Tally, settings: Measure) -> dict[str, Any]:
+    """At which scores an attacker would claim, and how often falsely, photo by photo."""
+    sizes, rates = settings.open_sizes(counted.population), settings.fpir
+    if not sizes:
+        return {}
+    found = open_set.thresholds(counted, sizes, rates)
+    return {
+        "score": counted.truth,
+        "open_sizes": np.array(sizes),
+        "open_fpir": np.array(rates),
+        "open_threshold": found.threshold,
+        "open_others": found.others,
+    }
+
+
 def curve(name: str, roc: ranking.Roc) -> dict[str, Any]:
     """A ROC curve thinned to at most 400 points, as two arrays."""
     keep = np.unique(np.linspace(0, len(roc.false) - 1, 400).round().astype(np.int64))
@@ -135,6 +153,7 @@ def measure(task: Task) -> Artefact:
     settings = Measure.model_validate(task.settings)
     seed = seeds.derive(task.seed, "bootstrap")
     rows = metrics.linkage_rows(task.inputs["rank"], settings, seed)
+    rows += metrics.open_set_rows(task.inputs["rank"], settings, seed)
     people = Cohort.of(task.inputs["cohort"])
     predicted = task.inputs["predict"]
     photo = predicted.array("photo")

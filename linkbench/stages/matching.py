@@ -17,7 +17,7 @@ from linkbench.api.data import Array, Genomes
 from linkbench.api.progress import track
 from linkbench.errors import InputError
 from linkbench.metrics.ranking import Scores, count_ranks
-from linkbench.metrics.settings import Measure
+from linkbench.metrics.settings import Measure, selection
 from linkbench.stages.evidence import Target, check_scores, ranked_scores
 
 LARGEST = 30_000_000
@@ -45,7 +45,7 @@ def matched(
             f"leave joint attackers such as 'assignment' out"
         )
     table = _table(ranked_scores(attacker, genomes, target, group=False))
-    sizes, ks = _selection(settings.population_sizes(len(genomes))), settings.top_k
+    sizes, ks = selection(settings.population_sizes(len(genomes)), MOST_SIZES), settings.top_k
     cuts = -(-MATCHES // len(target.photo))
     success = np.zeros((len(sizes), len(ks), len(target.photo)))
     draws = np.zeros((len(sizes), len(target.photo)))
@@ -71,13 +71,6 @@ def _everybody(attacker: Attacker, table: Array, random: np.random.Generator) ->
     met = np.empty_like(table)
     met[shuffled] = check_scores(attacker.compete(table[shuffled]), table.shape, attacker)
     return met
-
-
-def _selection(sizes: list[int]) -> list[int]:
-    if len(sizes) <= MOST_SIZES:
-        return sizes
-    wanted = np.geomspace(sizes[0], sizes[-1], MOST_SIZES)
-    return sorted({min(sizes, key=lambda size: abs(size - near)) for near in wanted})
 
 
 def _table(scores: Scores) -> Array:
