@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 
 from linkbench import cli
 from linkbench.execution.run import Run
-from linkbench.leaderboard import entry
+from linkbench.leaderboard import entry, keeping
 from linkbench.leaderboard.board import entries_folder
 from linkbench.leaderboard.collect import make
 from linkbench.plan.make import make_plan
@@ -204,8 +204,16 @@ def made_board(folder: Path, text: str) -> Path:
     out = folder / "results" / "small"
     results = Results(collect(plan, outcome), describe(scenario, plan, outcome, "cpu", {}))
     write(out, results, outcome, lambda: "")
-    entry.write(entries_folder(folder / "leaderboard") / "small.json", make(out))
+    take_in(folder / "leaderboard", make(out, store=Store(folder / "store")))
     return folder
+
+
+def take_in(board: Path, made: entry.Entry) -> Path:
+    """Write an entry into a leaderboard that owns what it played first."""
+    path = entries_folder(board) / f"{made.name}.json"
+    entry.write(path, made)
+    keeping.write_register(board, keeping.read_register(board).with_entry(made))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,20 @@ def test_the_workflow_runs_ci_on_every_python_that_the_package_names() -> None:
     assert PROJECT["project"]["requires-python"] == f">={named[0]}"
 
 
+def test_the_workflow_of_entries_trusts_nothing_that_a_pull_request_brings() -> None:
+    text = (ROOT / ".github/workflows/entries.yml").read_text()
+    workflow = read(".github/workflows/entries.yml")
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in text
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        checkout, *steps = job["steps"]
+        assert checkout["with"]["persist-credentials"] is False
+        ran = [step["run"] for step in steps if "run" in step]
+        assert not any("${{" in script for script in ran)  # what a stranger names reaches a shell as a variable only
+        assert all('"../base[' in script for script in ran if "pip install" in script)
+
+
 def test_hooks_before_commits_run_the_tools_of_make() -> None:
     makefile = (ROOT / "Makefile").read_text().replace("$(BIN)", ".venv/bin")
     for hook in read(".pre-commit-config.yaml")["repos"][0]["hooks"]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import take_in
 from rich.console import Console
 
 from linkbench.execution.run import Run
-from linkbench.leaderboard import board, collect, exports
+from linkbench.leaderboard import collect, exports
 from linkbench.leaderboard.assembly import assemble
-from linkbench.leaderboard.entry import write
 from linkbench.plan.make import make_plan
 from linkbench.report import page, terminal
 from linkbench.results.carry_out import carry_out
@@ -110,7 +110,7 @@ def test_the_leaderboard_is_the_same(both: Any, tmp_path: Path) -> None:
     texts = []
     for at, (folder, _) in enumerate(both):
         home = tmp_path / str(at)
-        write(board.entries_folder(home) / "labels.json", collect.make(folder, name="labels"))
+        take_in(home, collect.make(folder, name="labels"))
         found = assemble(home)
         assert {len(sheet.table.rows) for sheets in found.protocols for sheet in sheets} == {10}
         texts.append(back(exports.to_csv(found) + exports.readme(found)))

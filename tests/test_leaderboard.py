@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,8 @@ from linkbench.stages import matching
 @pytest.fixture
 def board(small_board: Path, home: Path) -> Path:
     """A leaderboard of its own, with that entry."""
-    target = home / "leaderboard" / "entries" / "small.json"
-    target.parent.mkdir(parents=True)
-    target.write_bytes((small_board / "leaderboard" / "entries" / "small.json").read_bytes())
-    return target
+    shutil.copytree(small_board / "leaderboard", home / "leaderboard")
+    return home / "leaderboard" / "entries" / "small.json"
 
 
 POISONS = [
@@ -173,7 +172,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "another model": (lambda record: record["cells"][0].update(model="other"), "the scenario has no such cell"),
     "a cell twice": (lambda record: record["cells"].append(record["cells"][0]), "numbers of every photo are damaged"),
     "no ranks behind": (lambda record: record.update(ranks=record["ranks"][:-40]), "are damaged"),
-    "another protocol": (lambda record: record["protocol"]["split"].update(test=0.3), "does not follow the protocol"),
+    "another protocol": (lambda record: record["protocol"]["split"].update(test=0.3), "protocol: another split"),
     "other data": (lambda record: record["protocol"]["data"].update(genomes="00" * 16), "protocol has the digest"),
     "a flag": (lambda record: record["cells"][0]["flags"].append("below-quantisation"), "does not fit budget"),
     "no plugin": (lambda record: record["plugins"].clear(), "no code is recorded"),
@@ -205,7 +204,7 @@ def test_an_edit_that_changes_no_number_breaks_the_digest(board: Path, run_cli: 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda record: record.update(leaderboard=2), "version 2; this linkbench reads 1"),
+        (lambda record: record.update(leaderboard=1), "version 1; this linkbench reads 2"),
         (lambda record: record.update(extra=1), "extra inputs are not permitted"),
         (lambda record: record["cells"][0].update(success=["<b>", 0, 1]), "cells.0.success.0"),
         (lambda record: record.update(name="../up"), "name"),
@@ -222,10 +221,19 @@ def test_what_is_no_entry_is_refused(
 
 def test_a_run_joins_the_table_of_its_protocol(small_board: Path, home: Path, run_cli: Callable[..., Finished]) -> None:
     results = small_board / "results" / "small"
-    assert "opens a new table" in run_cli("leaderboard", "add", results).out
-    assert "joins small" in run_cli("leaderboard", "add", results, "--name", "again", "--without-photos").out
-    assert "exists" in run_cli("leaderboard", "add", results).err
-    assert run_cli("leaderboard", "add", results, "--replace").status == 0
+    add = ("leaderboard", "add", results, "--store", small_board / "store")
+    first = run_cli(*add, "--author", "A. Author", "--date", "2026-01-31")
+    assert "opens a new table" in first.out
+    assert "small owns 4 of 4 rows" in first.out
+    second = run_cli(*add, "--name", "again", "--without-photos")
+    assert "joins small" in second.out
+    assert "again owns 0 of 4 rows" in second.out
+    assert "exists" in run_cli(*add).err
+    assert run_cli(*add, "--replace", "--paper", "https://example.org/a.pdf").status == 0
+    stored = entries.read(home / "leaderboard" / "entries" / "small.json")
+    assert len(stored.look["0"]) == 3 * 16
+    assert stored.paper == "https://example.org/a.pdf"
+    assert "torch==2.13.0" in stored.requirements
     claimed = entries.read(home / "leaderboard" / "entries" / "again.json")
     assert claimed.ranks is None
     done = run_cli("leaderboard", "verify", home / "leaderboard" / "entries" / "again.json")
@@ -247,7 +255,7 @@ def test_a_table_that_its_ranks_do_not_give_is_refused(
     place, _, rest = table[at].partition(",success,1,100,")
     table[at] = f"{place},success,1,100,0.000123,{rest.partition(',')[2]}"
     (copy / "results.csv").write_text("\n".join(table) + "\n")
-    done = run_cli("leaderboard", "add", copy)
+    done = run_cli("leaderboard", "add", copy, "--store", small_board / "store")
     assert done.status == 2
     assert "as 0.000123; its ranks give" in done.err
     assert not (home / "leaderboard").exists()
@@ -255,16 +263,32 @@ def test_a_table_that_its_ranks_do_not_give_is_refused(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
-def test_a_rerun_gives_the_same_and_is_recorded(board: Path, run_cli: Callable[..., Finished]) -> None:
-    done = run_cli("leaderboard", "verify", board, "--rerun")
+def test_a_rerun_gives_the_same_and_counts_once_signed(board: Path, run_cli: Callable[..., Finished]) -> None:
+    done = run_cli("leaderboard", "verify", board, "--rerun", "--tolerance", "0.001")
     assert done.status == 0, done.err
     assert (
         "16 of 16 cells have the same rank for every photo; the largest difference of a number is 0.000000" in done.out
     )
+    readme = board.parent.parent / "README.md"
     assert run_cli("leaderboard", "build").status == 0
-    assert "| rerun |" in (board.parent.parent / "README.md").read_text()
+    assert "rerun ±" not in readme.read_text()
+    public = run_cli("leaderboard", "keygen", "key").out.strip()
+    refused = run_cli("leaderboard", "sign", board, "--key", "key")
+    assert refused.status == 1
+    assert "board.json does not name the key" in refused.out
+    named(board, {public: "B. Keeper"})
+    assert run_cli("leaderboard", "sign", board, "--key", "key").status == 0
+    assert run_cli("leaderboard", "build").status == 0
+    assert "| rerun ±0.001 |" in readme.read_text()
+    assert Path("key").stat().st_mode & 0o77 == 0
     edited(board, lambda record: record.update(machine="abacus"), sealed=True)
-    assert entries.read_rerun(board, entries.read(board)) is None  # it spoke of another content
+    assert entries.read_reruns(board, entries.read(board)) == []  # it spoke of another content
+
+
+def named(board: Path, keys: dict[str, str]) -> None:
+    """Write into board.json whose word counts."""
+    path = board.parent.parent / "board.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"keys": keys}))
 
 
 @pytest.mark.usefixtures("quick")

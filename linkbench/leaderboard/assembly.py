@@ -22,7 +22,7 @@ class Sheet(NamedTuple):
     @property
     def tailored(self) -> int:
         """How many ranked defences take no part in the games, because they saw the model that they met."""
-        return sum(place.rank is not None and place.row.tailored for place in self.ranking.places)
+        return sum(place.judged and place.row.tailored for place in self.ranking.places)
 
 
 class Board(NamedTuple):

@@ -9,25 +9,39 @@ from typing import Any, Literal, NamedTuple
 
 from linkbench.api.budget import Budget
 from linkbench.errors import InputError
-from linkbench.leaderboard.entry import ChangeRecord, Entry, Interval, read, read_rerun
+from linkbench.leaderboard.entry import ChangeRecord, Entry, Interval, Rerun, is_rerun, read, read_reruns
 from linkbench.leaderboard.facts import CellFacts, Plugins
+from linkbench.leaderboard.keeping import Register, owned_key, read_register, register_file
 from linkbench.leaderboard.photos import CellPhotos
-from linkbench.leaderboard.protocol import Protocol, model_keys, use_key
+from linkbench.leaderboard.protocol import Protocol, codes_of, model_keys, use_key
+from linkbench.leaderboard.signing import why_not
 from linkbench.leaderboard.verify import check, stored_photos
 from linkbench.results.cells import cleaned
 from linkbench.store.store import digest_of
 
-Badge = Literal["claimed", "recomputed", "rerun"]
-BADGES: tuple[Badge, ...] = ("claimed", "recomputed", "rerun")
+Badge = Literal["claimed", "recomputed", "rerun", "fresh"]
+BADGES: tuple[Badge, ...] = ("claimed", "recomputed", "rerun", "fresh")
 """What is known of an entry's numbers, in rising order of trust."""
 
 
 class Listed(NamedTuple):
-    """An entry of the board and what is known of it."""
+    """An entry of the board and what is known of it.
+
+    rows: those that are its own, see `linkbench.leaderboard.keeping`; reruns: those that count; remarks: why others do
+    not.
+    """
 
     entry: Entry
     badge: Badge
-    tolerance: float | None
+    rows: frozenset[str]
+    reruns: tuple[Rerun, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """The badge, with the tolerance of the rerun behind it."""
+        same = [one.tolerance for one in self.reruns if (one.seed is not None) == (self.badge == "fresh")]
+        return f"{self.badge} ±{same[0]:g}" if self.badge in ("rerun", "fresh") and same else self.badge
 
 
 class Opponent(NamedTuple):
@@ -59,8 +73,8 @@ class Standing(NamedTuple):
     compared, the measured change where it has no epsilon and None where nothing was measured; ssim, linf: of the
     published photo and before publication, for a poison of those that it changed; milliseconds: per photo;
     yardstick: `none` or `noise` where the row is one, else empty; unpoisoned, undefended: whether poison or defender
-    leave photos as they are; budget: of the defender; tailored: whether it made other photos for every model that it
-    met, having seen it.
+    leave photos as they are; budget: of the defender; mark: the badge with its tolerance; tailored: whether it made
+    other photos for every model that it met, having seen it.
     """
 
     key: str
@@ -80,6 +94,7 @@ class Standing(NamedTuple):
     unpoisoned: bool
     undefended: bool
     budget: Budget
+    mark: str
     tailored: bool = False
 
     @property
@@ -89,7 +104,11 @@ class Standing(NamedTuple):
 
 
 class Standings(NamedTuple):
-    """All rows of one protocol through one channel. panel: whom every ranked row must have met."""
+    """All rows of one protocol through one channel.
+
+    panel: the opponents of the protocol, whom every ranked row must have met and who alone count; oracles: those that
+    are told something true; opponents: everybody whom a row met.
+    """
 
     protocol: Protocol
     digest: str
@@ -98,6 +117,7 @@ class Standings(NamedTuple):
     photos: int
     people: int
     panel: list[Opponent]
+    oracles: list[Opponent]
     opponents: list[Opponent]
     rows: list[Standing]
     entries: list[str]
@@ -105,6 +125,26 @@ class Standings(NamedTuple):
     def complete(self, row: Standing) -> bool:
         """Whether the row met the whole panel."""
         return all(opponent in row.played for opponent in self.panel)
+
+    def why_unranked(self, row: Standing) -> str:
+        """Why a row gets no rank, in words; empty where it does."""
+        if not self.complete(row):
+            return "did not meet all opponents"
+        if row.ssim is not None and row.ssim < self.protocol.least_ssim:
+            return f"photos less like the originals than SSIM {self.protocol.least_ssim:g}"
+        if row.badge == "claimed":
+            return "claimed, not recomputed"
+        return ""
+
+    def budget_class(self, row: Standing) -> float | None:
+        """The smallest bound of the protocol that holds what the row changes; None where none does."""
+        if row.size is None:
+            return None
+        return next((bound for bound in sorted(self.protocol.budgets) if row.size <= bound + NEAR), None)
+
+
+NEAR = 1e-4
+"""Changes are measured in steps of 1/65,535."""
 
 
 def entries_folder(board: Path) -> Path:
@@ -114,25 +154,53 @@ def entries_folder(board: Path) -> Path:
 
 def load(board: Path) -> list[Listed]:
     """All entries of a leaderboard in order of their names, checked. Raises InputError where one does not hold."""
+    register = read_register(board)
     out = []
     for path in sorted(entries_folder(board).glob("*.json")):
-        if path.name.endswith(".rerun.json"):
+        if is_rerun(path):
             continue
         entry = read(path)
         if path.stem != entry.name:
             raise InputError(f"{path} holds the entry {entry.name!r}; name the file {entry.name}.json")
-        found = check(entry)
-        if found.problems:
-            more = f" and {len(found.problems) - 3} more" if len(found.problems) > 3 else ""
-            first = cleaned("; ".join(found.problems[:3]))
+        check_whole(path, entry)
+        owned = register.entries.get(entry.name)
+        if owned is None or owned.digest != entry.digest:
+            what = "is not the entry that" if owned else "is no entry that"
             raise InputError(
-                f"{path} does not hold together: {first}{more}. Restore the file, or see "
-                f"everything with: linkbench leaderboard verify {path}"
+                f"{path} {what} {register_file(board)} lists. Take it in with: linkbench leaderboard take-in {path}"
             )
-        again = read_rerun(path, entry)
-        badge: Badge = "rerun" if again else "recomputed" if entry.ranks is not None else "claimed"
-        out.append(Listed(entry, badge, again.tolerance if again else None))
+        out.append(_listed(path, entry, register))
+    missing = sorted(set(register.entries) - {one.entry.name for one in out})
+    if missing:
+        raise InputError(f"{register_file(board)} lists {', '.join(missing)}, but {entries_folder(board)} lacks it")
     return out
+
+
+def check_whole(where: Path, entry: Entry) -> None:
+    """Raises InputError where an entry does not hold together."""
+    found = check(entry)
+    if found.problems:
+        more = f" and {len(found.problems) - 3} more" if len(found.problems) > 3 else ""
+        first = cleaned("; ".join(found.problems[:3]))
+        raise InputError(
+            f"{where} does not hold together: {first}{more}. Restore the file, or see "
+            f"everything with: linkbench leaderboard verify {where}"
+        )
+
+
+def _listed(path: Path, entry: Entry, register: Register) -> Listed:
+    counted, remarks = [], []
+    for record in read_reruns(path, entry):
+        why = why_not(record, entry, register)
+        if why:
+            remarks.append(f"a rerun does not count: {why}")
+        else:
+            counted.append(record)
+    badge: Badge = "recomputed" if entry.ranks is not None else "claimed"
+    if counted:
+        badge = "fresh" if any(record.seed is not None for record in counted) else "rerun"
+    rows = frozenset(register.entries[entry.name].rows)
+    return Listed(entry, badge, rows, tuple(counted), tuple(remarks))
 
 
 def tables(listed: list[Listed]) -> list[Standings]:
@@ -140,12 +208,17 @@ def tables(listed: list[Listed]) -> list[Standings]:
     groups: dict[tuple[str, str], list[Listed]] = defaultdict(list)
     for one in listed:
         for channel in one.entry.scenario["channels"]:
-            groups[one.entry.protocol_digest, use_key(channel)].append(one)
+            groups[one.entry.protocol_digest, _channel_key(one.entry, channel)].append(one)
     out = [_table(key, group) for (_, key), group in groups.items()]
     most: dict[str, int] = defaultdict(int)
     for table in out:
         most[table.digest] = max(most[table.digest], len(table.rows))
     return sorted(out, key=lambda table: (-most[table.digest], table.digest))
+
+
+def _channel_key(entry: Entry, spec: dict[str, Any]) -> str:
+    """Digest of a channel with its parameters and code."""
+    return digest_of([use_key(spec), codes_of([spec], entry.codes())])[:16]
 
 
 class _Part(NamedTuple):
@@ -160,50 +233,58 @@ class _Part(NamedTuple):
 
 def _table(channel_key: str, group: list[Listed]) -> Standings:
     names = _opponents(group)
-    photos: dict[str, CellPhotos] = {}
-    parts: dict[str, list[_Part]] = defaultdict(list)
-    for listed in group:
-        stored = stored_photos(listed.entry)
-        photos |= {f"{listed.entry.name}/{id_}": seen for id_, seen in (stored.cells if stored else {}).items()}
-        for key, part in _parts(listed, channel_key).items():
-            parts[key].append(part)
-    rows = [_row(key, found, names, photos) for key, found in parts.items()]
+    rows = [
+        _row(part, names, stored_cells(listed.entry))
+        for listed in group
+        for part in _parts(listed, channel_key).values()
+        if owned_key(listed.entry, part.facts.key) in listed.rows
+    ]
     first = group[0].entry
     met = {opponent for row in rows for opponent in row.played}
-    sample = next(iter(photos.values()), None)
+    sample = next((photos for row in rows for played in row.played.values() for photos in played.photos.values()), None)
+    rules = first.protocol.opponents
     return Standings(
         protocol=first.protocol,
         digest=first.protocol_digest,
-        channel=cleaned(next(spec["label"] for spec in first.scenario["channels"] if use_key(spec) == channel_key)),
+        channel=cleaned(
+            next(spec["label"] for spec in first.scenario["channels"] if _channel_key(first, spec) == channel_key)
+        ),
         population=first.population,
         photos=first.changes[0].photos,
         people=0 if sample is None else int(sample.people.max()) + 1,
-        panel=_panel(first, names),
+        panel=_among(names, rules.models, rules.attackers),
+        oracles=_among(names, rules.models, rules.oracles),
         opponents=[opponent for opponent in names.values() if opponent in met],
         rows=_distinct(rows),
         entries=[one.entry.name for one in group],
     )
 
 
+def stored_cells(entry: Entry) -> dict[str, CellPhotos]:
+    """What an entry keeps of every photo, by cell; empty where that was kept back."""
+    stored = stored_photos(entry)
+    return stored.cells if stored else {}
+
+
 def _parts(listed: Listed, channel_key: str) -> dict[str, _Part]:
-    """The cells of an entry through one channel, by the key of poison and defender."""
-    scenario = listed.entry.scenario
-    channels = {spec["label"] for spec in scenario["channels"] if use_key(spec) == channel_key}
-    played = Plugins(listed.entry)
+    """The cells of an entry through one channel, by the key of the row."""
+    entry = listed.entry
+    channels = {spec["label"] for spec in entry.scenario["channels"] if _channel_key(entry, spec) == channel_key}
+    played = Plugins(entry)
     out: dict[str, _Part] = {}
-    for cell in listed.entry.cells:
+    for cell in entry.cells:
         if cell.channel in channels:
             known = played.of(cell)
-            key = digest_of([use_key(known.poison), use_key(known.defender)])[:16]
-            out.setdefault(key, _Part(listed, known.poison, known.defender, [], known)).cells.append(cell)
+            out.setdefault(known.key, _Part(listed, known.poison, known.defender, [], known)).cells.append(cell)
     return out
 
 
-def _panel(first: Entry, names: dict[tuple[str, str], Opponent]) -> list[Opponent]:
-    """Whom every ranked row must have met: the opponents of the protocol."""
-    opponents = first.protocol.opponents
-    models, attackers = set(opponents.models.values()), set(opponents.attackers.values())
-    return [one for one in names.values() if one.model_key in models and one.attacker_key in attackers]
+def _among(
+    names: dict[tuple[str, str], Opponent], models: Mapping[str, str], attackers: Mapping[str, str]
+) -> list[Opponent]:
+    """The opponents with one of these models and attackers."""
+    known = set(models.values()), set(attackers.values())
+    return [one for one in names.values() if one.model_key in known[0] and one.attacker_key in known[1]]
 
 
 def _opponents(group: list[Listed]) -> dict[tuple[str, str], Opponent]:
@@ -231,49 +312,41 @@ def _unlike(names: dict[str, str]) -> dict[str, str]:
     return {key: name if taken.count(name) == 1 else f"{name} ({key[:6]})" for key, name in names.items()}
 
 
-def _row(
-    key: str, parts: list[_Part], names: dict[tuple[str, str], Opponent], photos: dict[str, CellPhotos]
-) -> Standing:
-    """One row; where several entries played it, the best verified one speaks, of equals the first by name."""
-    parts = sorted(parts, key=lambda part: (-BADGES.index(part.listed.badge), part.listed.entry.name))
-    played: dict[Opponent, Played] = {}
-    for part in parts:
-        entry = part.listed.entry
-        models = model_keys(entry.scenario["models"])
-        attackers = {spec["label"]: use_key(spec) for spec in entry.scenario["attackers"]}
-        own: dict[Opponent, Played] = {}
-        for cell in part.cells:
-            opponent = names[models[cell.model], attackers[cell.attacker]]
-            here = own.setdefault(opponent, Played({}, {}, {}))
-            here.success[cell.seed], here.auc[cell.seed] = cell.success, cell.auc
-            if f"{entry.name}/{cell.id}" in photos:
-                here.photos[cell.seed] = photos[f"{entry.name}/{cell.id}"]
-        seeds = len(entry.protocol.data.cohorts)
-        played = {**{opponent: found for opponent, found in own.items() if len(found.success) == seeds}, **played}
-    best = parts[0]
-    entry = best.listed.entry
+def _row(part: _Part, names: dict[tuple[str, str], Opponent], photos: Mapping[str, CellPhotos]) -> Standing:
+    """One row, as the entry that owns it played it; an opponent that it did not meet with all seeds was not met."""
+    entry = part.listed.entry
+    models = model_keys(entry.scenario["models"])
+    attackers = {spec["label"]: use_key(spec) for spec in entry.scenario["attackers"]}
+    own: dict[Opponent, Played] = {}
+    for cell in part.cells:
+        opponent = names[models[cell.model], attackers[cell.attacker]]
+        here = own.setdefault(opponent, Played({}, {}, {}))
+        here.success[cell.seed], here.auc[cell.seed] = cell.success, cell.auc
+        if cell.id in photos:
+            here.photos[cell.seed] = photos[cell.id]
+    seeds = len(entry.protocol.data.people)
     changes = {change.id: change for change in entry.changes}
-    measured = _measured(best, changes)
-    flags = tuple(dict.fromkeys(cleaned(flag) for part in parts for cell in part.cells for flag in cell.flags))
+    measured = _measured(part, changes)
     return Standing(
-        key=key,
+        key=part.facts.key,
         label="",
-        poison=cleaned(best.poison["label"]),
-        defender=cleaned(best.defender["label"]),
-        epsilon=_epsilon(best),
-        size=_size(best, measured),
-        played=played,
+        poison=cleaned(part.poison["label"]),
+        defender=cleaned(part.defender["label"]),
+        epsilon=_epsilon(part),
+        size=_size(part, measured),
+        played={opponent: found for opponent, found in own.items() if len(found.success) == seeds},
         ssim=_mean([change.ssim[0] for change in measured]),
         linf=max((change.linf for change in measured), default=None),
         milliseconds=_mean([1000.0 * change.seconds / change.photos for change in measured]),
-        flags=flags,
+        flags=tuple(dict.fromkeys(cleaned(flag) for cell in part.cells for flag in cell.flags)),
         entry=entry.name,
-        badge=best.listed.badge,
-        yardstick=best.facts.yardstick,
-        unpoisoned=best.facts.unpoisoned,
-        undefended=best.facts.undefended,
-        budget=best.facts.budget,
-        tailored=_tailored(best),
+        badge=part.listed.badge,
+        yardstick=part.facts.yardstick,
+        unpoisoned=part.facts.unpoisoned,
+        undefended=part.facts.undefended,
+        budget=part.facts.budget,
+        mark=part.listed.mark,
+        tailored=_tailored(part),
     )
 
 

@@ -6,9 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from linkbench.api.data import Array, Artefact
 from linkbench.errors import InputError, TensorFileError
@@ -20,17 +21,19 @@ from linkbench.leaderboard.entry import (
     ChangeRecord,
     Entry,
     PluginRecord,
-    content_digest,
 )
-from linkbench.leaderboard.protocol import Data, Protocol, protocol
+from linkbench.leaderboard.origin import cohort_source, is_imaginary, look_of, people_digest, requirements
+from linkbench.leaderboard.protocol import Data, Protocol, Source, protocol
 from linkbench.leaderboard.protocol import looks as looks_at
 from linkbench.plan.facts import NOTHING
 from linkbench.results import folder as files
+from linkbench.results.cells import cleaned
 from linkbench.results.results import Results
 from linkbench.results.table import Row
 from linkbench.scenario.file import NAME
 from linkbench.scenario.tasks import TASKS, task_of
 from linkbench.store import tensorfile
+from linkbench.store.store import Store
 
 CELL = ("id", "seed", "model", "poison", "defender", "epsilon", "channel", "attacker")
 """What an entry takes over from the cells of run.json."""
@@ -39,11 +42,33 @@ AGREE = 1.5e-6
 """The table of a run and its ranks may differ by so much: the table is written in full, entries in six decimals."""
 
 
-def make(folder: Path, known: Iterable[Entry] = (), *, name: str | None = None, keep_photos: bool = True) -> Entry:
+class About(NamedTuple):
+    """Who stands behind an entry: names, links to paper and code, date as YYYY-MM-DD."""
+
+    authors: tuple[str, ...] = ()
+    paper: str = ""
+    source: str = ""
+    date: str = ""
+
+
+NOBODY = About()
+"""Nothing is said of who made an entry."""
+
+
+def make(
+    folder: Path,
+    known: Iterable[Entry] = (),
+    *,
+    name: str | None = None,
+    about: About = NOBODY,
+    keep_photos: bool | None = None,
+    store: Store | None = None,
+) -> Entry:
     """The entry of a finished run; it joins the largest protocol of the known entries that it meets.
 
-    known: entries of the leaderboard; one of the same name does not count. keep_photos=False leaves out all that is
-    known of single photos; such an entry stays a claim.
+    known: entries of the leaderboard; one of the same name does not count. keep_photos: whether all that is known of
+    single photos is kept; by default only where they show nobody real. Without it the entry stays a claim. store: where
+    the cohort's photos are, so that their look can be compared with that of others.
     Raises InputError where the run cannot be on a leaderboard, or its table does not follow from its ranks.
     """
     results = files.read(folder)
@@ -51,42 +76,59 @@ def make(folder: Path, known: Iterable[Entry] = (), *, name: str | None = None, 
     _check(folder, results)
     population, genomes, cells = _cells(folder, results)
     changes = _changes(folder, results, cells)
-    data = Data(genomes=genomes, cohorts=_cohorts(run))
-    own = protocol(scenario, run["sees"], data)
+    by_seed = defaultdict(list)
+    for record, seen in cells:
+        by_seed[record.seed].append(seen)
+    look = look_of(run, _linked(folder, cells), store)
+    data = Data(
+        cohort=cohort_source(run),
+        genomes=genomes,
+        population=population,
+        people={str(seed): people_digest(seen[0].people) for seed, seen in by_seed.items()},
+        look=look,
+    )
+    own = protocol(scenario, run["sees"], data, {(one["kind"], one["use"]): one["code"] for one in run["plugins"]})
     title = name or scenario["name"]
     if not re.fullmatch(NAME, title):
         raise InputError(f"{title!r} cannot name an entry: use up to 64 letters, digits, '.', '_' and '-'")
     joined = [other.protocol for other in known if other.name != title and other.protocol.admits(own)]
     rules = max(joined, key=lambda other: (_size(other), other.digest()), default=own)
     examples, labels = _examples(folder)
-    by_seed = defaultdict(list)
-    for record, seen in cells:
-        by_seed[record.seed].append(seen)
     changed = defaultdict(list)
     for change, measured in changes:
         changed[change.seed, change.poison].append(measured)
+    keep = is_imaginary(scenario) if keep_photos is None else keep_photos
     entry: dict[str, Any] = {
         "leaderboard": VERSION,
         "name": title,
+        **about._asdict(),
+        "authors": list(about.authors),
         "protocol": rules.model_dump(mode="json"),
         "protocol_digest": rules.digest(),
         "population": population,
         "versions": run["versions"],
+        "requirements": requirements(run),
         "device": run["device"],
         "machine": run["machine"],
         "plugins": [PluginRecord.model_validate(plugin).model_dump() for plugin in run["plugins"]],
         "sees": run["sees"],
         "eight_bit": {cell["channel"]: cell["facts"]["eight_bit"] for cell in run["cells"]},
+        "look": look,
         "scenario": scenario,
         "failed": [_failure(cell) for cell in run["cells"] if cell["failed"]],
         "changes": [change.record() for change, _ in changes],
         "cells": [cell.record() for cell, _ in cells],
-        "ranks": packed_arrays.pack(photos.arrays(by_seed, changed)) if keep_photos else None,
+        "ranks": packed_arrays.pack(photos.arrays(by_seed, changed)) if keep else None,
         "examples": examples,
         "example_labels": labels,
     }
-    entry["digest"] = content_digest(entry)
-    return Entry.model_validate(entry)
+    try:
+        made = Entry.model_validate({**entry, "digest": "0" * 64})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{folder} makes no entry: {place}: {first['msg'].lower()}") from None
+    return made.model_copy(update={"digest": made.content()})
 
 
 def _size(rules: Protocol) -> int:
@@ -152,7 +194,6 @@ def _cells(folder: Path, results: Results) -> tuple[int, str, list[tuple[CellRec
                 flags=list(dict.fromkeys(flag for row in rows[cell["id"]] for flag in row.flags.split(";") if flag)),
                 change=cell["steps"]["quality"],
                 poison_change=cell["steps"].get("poison_quality"),
-                control=cell["facts"]["control"],
                 budget=cell["facts"]["budget"],
                 poison_budget=cell["facts"]["poison_budget"],
             )
@@ -162,8 +203,14 @@ def _cells(folder: Path, results: Results) -> tuple[int, str, list[tuple[CellRec
 
 def _metrics(results: Results) -> Any:
     scenario = results.run["scenario"]
-    placeholder = Data(genomes="0" * 8, cohorts={})
-    return protocol(scenario, results.run["sees"], placeholder).metrics
+    placeholder = Data(cohort=Source(use="", params={}), genomes="0" * 8, population=1, people={})
+    return protocol(scenario, results.run["sees"], placeholder, {}).metrics
+
+
+def _linked(folder: Path, cells: list[tuple[CellRecord, photos.CellPhotos]]) -> dict[int, Array]:
+    """By seed the rows of the cohort that are linked."""
+    first = {record.seed: record.id for record, _ in reversed(cells)}
+    return {seed: np.asarray(_rank_file(folder, id_).array("photo")) for seed, id_ in first.items()}
 
 
 def _rank_file(folder: Path, cell: str) -> Artefact:
@@ -241,14 +288,9 @@ def _changes(
     return list(out.values())
 
 
-def _cohorts(run: dict[str, Any]) -> dict[str, str]:
-    """By seed, the digest of the stored cohort: photos, labels, pairing and split."""
-    return {str(cell["seed"]): run["steps"][cell["steps"]["cohort"]]["digest"][:32] for cell in run["cells"]}
-
-
 def _failure(cell: dict[str, Any]) -> str:
     place = ", ".join(str(cell[part]) for part in ("model", "poison", "defender", "channel", "attacker"))
-    return f"{place}: {cell['failed']['reason']}"[:200]
+    return cleaned(f"{place}: {cell['failed']['reason']}")[:200]
 
 
 def _examples(folder: Path) -> tuple[str | None, list[str]]:

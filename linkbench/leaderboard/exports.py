@@ -9,22 +9,27 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from linkbench.leaderboard import text
+from linkbench.leaderboard.keeping import rows_of
 from linkbench.report import numbers
+from linkbench.results.cells import cleaned
+from linkbench.results.table import escaped
 
 if TYPE_CHECKING:
     from linkbench.leaderboard.assembly import Board, Sheet
+    from linkbench.leaderboard.board import Opponent
+    from linkbench.leaderboard.entry import Entry
     from linkbench.leaderboard.ranking import Place
 
 COLUMNS = (
-    "protocol", "channel", "rank", "rank_at_budget", "defence", "poison", "defender", "epsilon", "control",
+    "protocol", "channel", "budget_class", "rank", "last_rank", "defence", "poison", "defender", "epsilon", "control",
     "worst_success", "ci_low", "ci_high", "lift", "worst_model", "worst_attacker", "apart_from_next", "auc", "ssim",
-    "linf", "ms_per_photo", "pareto", "badge", "entry", "flags", "model", "attacker", "success", "success_low",
-    "success_high", "cell_auc",
+    "linf", "ms_per_photo", "pareto", "badge", "entry", "flags", "unranked", "model", "attacker", "role", "success",
+    "success_low", "success_high", "cell_auc",
 )  # fmt: skip
 
 
 def to_csv(board: Board) -> str:
-    """One line per defence and opponent; the columns up to `flags` speak of the defence."""
+    """One line per defence and opponent; the columns up to `unranked` speak of the defence."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -35,9 +40,19 @@ def to_csv(board: Board) -> str:
             for opponent in sorted(place.row.played):
                 played = place.row.played[opponent]
                 low, high = (_mean(end[part] for end in played.success.values()) for part in (1, 2))
-                mine = [opponent.model, opponent.attacker, played.value(), low, high, played.value("auc")]
+                place_of = [opponent.model, opponent.attacker, _role(sheet, opponent)]
+                mine = [*place_of, played.value(), low, high, played.value("auc")]
                 writer.writerow([_plain(value) for value in [*own, *mine]])
     return text.getvalue()
+
+
+def _role(sheet: Sheet, who: Opponent) -> str:
+    """What an opponent is to a row."""
+    if who in sheet.table.oracles:
+        return "oracle"
+    if who in sheet.ranking.judging:
+        return "counts"
+    return "weak" if who in sheet.ranking.weak else "extra"
 
 
 def _mean(values: Any) -> float:
@@ -48,10 +63,10 @@ def _mean(values: Any) -> float:
 def _line(sheet: Sheet, place: Place, apart: bool | None) -> list[Any]:
     row, worst = place.row, place.worst
     return [
-        sheet.table.digest[:12], sheet.table.channel, place.rank, place.rank_at, row.label, row.poison, row.defender,
-        row.epsilon, row.control, worst.value, worst.low, worst.high, place.lift, worst.opponent.model,
-        worst.opponent.attacker, apart, place.auc, row.ssim, row.linf, row.milliseconds, place.front, row.badge,
-        row.entry, ";".join(row.flags),
+        sheet.table.digest[:12], sheet.table.channel, text.budget_class(place), place.rank, place.last, row.label,
+        row.poison, row.defender, row.epsilon, row.control, worst.value, worst.low, worst.high, place.lift,
+        worst.opponent.model, worst.opponent.attacker, apart, place.auc, row.ssim, row.linf, row.milliseconds,
+        place.front, row.mark, row.entry, ";".join(row.flags), sheet.table.why_unranked(row),
     ]  # fmt: skip
 
 
@@ -60,12 +75,13 @@ def _plain(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(escaped(value))
 
 
 def markdown(text: object) -> str:
     """A name as text of a table cell, whatever it holds."""
-    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(str(text), quote=False)).replace("@", "&#64;")
+    plain = html.escape(cleaned(text), quote=False)
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", plain).replace("@", "&#64;").replace("://", ":&#47;/")
 
 
 def readme(board: Board) -> str:
@@ -78,16 +94,25 @@ def readme(board: Board) -> str:
     parts.append(text.ADD)
     if board.listed:
         parts.append("## Entries\n")
-        head = ["entry", "badge", "cells", "linkbench", "machine", "protocol"]
+        head = ["entry", "authors", "date", "badge", "rows", "cells", "linkbench", "machine", "protocol"]
         lines = [
-            [markdown(one.entry.name), one.badge, str(len(one.entry.cells)),
+            [_linked(one.entry), markdown(", ".join(one.entry.authors)), one.entry.date, one.mark,
+             f"{len(one.rows)} of {len(rows_of(one.entry))}", str(len(one.entry.cells)),
              markdown(one.entry.versions.get("linkbench", "")), markdown(f"{one.entry.machine}, {one.entry.device}"),
              f"`{one.entry.protocol_digest[:12]}`"]
             for one in board.listed
         ]  # fmt: skip
-        parts.append(_table(head, lines, "lllllr"))
+        parts.append(_table(head, lines, "llllrrllr"))
+        parts.append("A row belongs to the entry that played it first; what others played again is not shown twice.\n")
         parts.append("".join(f"- **{name}**: {text.BADGES[name]}\n" for name in text.BADGES))
     return "\n".join(parts)
+
+
+def _linked(entry: Entry) -> str:
+    """The name of an entry with its paper and code."""
+    links = [f"[{word}]({url})" for word, url in (("paper", entry.paper), ("code", entry.source)) if url]
+    safe = [link for link in links if not set("()<>") & set(link[link.index("](") + 2 : -1])]
+    return " ".join([markdown(entry.name), *safe])
 
 
 def _protocol(sheets: list[Sheet]) -> list[str]:
@@ -95,18 +120,27 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
     rules = table.protocol.metrics
     parts = [
         f"## Protocol `{table.digest[:12]}`\n",
-        f"{table.photos} photos against {table.population} genomes; opponents: "
-        f"{numbers.and_list([markdown(f'{one.attacker} on {one.model}') for one in table.panel])}. "
-        f"Numbers are success@{rules.k} in a population of {rules.n}, where chance is "
-        f"{numbers.percent(rules.k / rules.n)}, with {100 * rules.level:g} % intervals over people.\n",
+        f"{table.photos} photos against {table.population} genomes. Numbers are success@{rules.k} in a population of "
+        f"{rules.n}, where chance is {numbers.percent(rules.k / rules.n)}, with {100 * rules.level:g} % intervals over "
+        f"people. Less alike than SSIM {table.protocol.least_ssim:g}: no rank.\n",
     ]
     for sheet in sheets:
         parts.append(f"### Defences, photos published as {markdown(sheet.table.channel)}\n")
-        parts += [f"{markdown(' '.join(said))}\n" for said in [text.conclusion(sheet.ranking)] if said]
-        head = ["rank", "may be", "defence", "ε", "at worst", "interval", "against", "× chance", "AUC", "SSIM",
+        said = [*text.opponents_of(sheet.ranking.weak, sheet.ranking.judging), *text.conclusion(sheet.ranking)]
+        parts.append(f"{markdown(' '.join(said))}\n")
+        head = ["class", "rank", "defence", "ε", "at worst", "interval", "against", "× chance", "AUC", "SSIM",
                 "ms/photo", "badge", "flags"]  # fmt: skip
         lines = [_markdown_row(sheet, at) for at in range(len(sheet.ranking.places))]
-        parts.append(_table(head, lines, "rllrrrlrrrrll"))
+        parts.append(_table(head, lines, "lllrrrlrrrrll"))
+        told = [place for place in sheet.ranking.places if place.oracle is not None]
+        if told:
+            parts.append(f"### Attackers who are told something, photos published as {markdown(sheet.table.channel)}\n")
+            lines = [
+                [markdown(text.row_name(place.row)), numbers.percent(place.oracle[0]),
+                 markdown(text.opponent(place.oracle[1]))]
+                for place in told if place.oracle is not None
+            ]  # fmt: skip
+            parts.append(_table(["defence", "at most", "by"], lines, "lrl"))
         parts.append(f"### Attackers, photos published as {markdown(sheet.table.channel)}\n")
         head = ["attacker", "mean over defences", "mean, models too", "best", "against", "no defence", "leads"]
         lines = [
@@ -133,11 +167,11 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
 def _markdown_row(sheet: Sheet, at: int) -> list[str]:
     place = sheet.ranking.places[at]
     row, worst = place.row, place.worst
-    low, high = text.rank_range(sheet.ranking, at)
     name = markdown(row.label)
+    why = sheet.table.why_unranked(row)
     return [
-        "" if place.rank is None else str(place.rank),
-        "" if place.rank is None else f"{low}{numbers.DASH}{high}" if low < high else str(low),
+        text.budget_class(place),
+        text.ranks(place),
         f"*{name}*" if row.control else f"**{name}**" if place.front else name,
         numbers.epsilon(row.epsilon),
         numbers.percent(worst.value),
@@ -147,8 +181,8 @@ def _markdown_row(sheet: Sheet, at: int) -> list[str]:
         f"{place.auc:.3f}",
         numbers.NOTHING if row.ssim is None else f"{row.ssim:.3f}",
         numbers.NOTHING if row.milliseconds is None else numbers.plain(row.milliseconds),
-        row.badge,
-        markdown(", ".join(text.flag(flag) for flag in row.flags)),
+        row.mark,
+        markdown(", ".join([*(text.flag(flag) for flag in row.flags), *([why] if why else [])])),
     ]
 
 

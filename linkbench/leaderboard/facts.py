@@ -1,4 +1,4 @@
-"""What cells of an entry are, whatever they are called: as recorded, or in older entries as their parameters say."""
+"""What cells of an entry are, whatever they are called: as the entry records its plugins, budgets and their code."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from typing import Any, NamedTuple
 
 from linkbench.api.budget import Budget
 from linkbench.leaderboard.entry import CellRecord, Entry
+from linkbench.leaderboard.protocol import row_key
 from linkbench.plan.facts import NOTHING, yardstick
 
-CONTROLS = (NOTHING, "noise")
-"""The controls of the time when entries did not record which plugins are controls."""
+OURS, CONTROLS = "linkbench", ("none", "noise")
+"""Only controls that come with the toolkit are what others are measured by."""
 
 
 class CellFacts(NamedTuple):
-    """poison, defender: as the scenario of the entry resolved them; yardstick: `none`, `noise` or empty."""
+    """poison, defender: as the scenario of the entry resolved them; yardstick: `none`, `noise` or empty; key: digest of
+    both plugins, their parameters and their code."""
 
     poison: dict[str, Any]
     defender: dict[str, Any]
     budget: Budget
     poison_budget: Budget
     yardstick: str
+    key: str
 
     @property
     def unpoisoned(self) -> bool:
@@ -38,6 +41,8 @@ class Plugins:
     def __init__(self, entry: Entry) -> None:
         self.poisons = {spec["label"]: spec for spec in entry.scenario["poisons"]}
         self.defenders = {(spec["label"], spec["params"].get("epsilon")): spec for spec in entry.scenario["defenders"]}
+        self.codes = entry.codes()
+        self.ours = {(plugin.kind, plugin.use) for plugin in entry.plugins if plugin.distribution == OURS}
 
     def know(self, cell: CellRecord) -> bool:
         """Whether the scenario of the entry plays this poison and this defender."""
@@ -46,19 +51,12 @@ class Plugins:
     def of(self, cell: CellRecord) -> CellFacts:
         """Raises KeyError for a cell of which the scenario knows nothing."""
         poison, defender = self.poisons[cell.poison], self.defenders[cell.defender, cell.epsilon]
-        control = defender["name"] in CONTROLS if cell.control is None else cell.control
+        control = defender["name"] in CONTROLS and (defender["kind"], defender["name"]) in self.ours
         return CellFacts(
             poison,
             defender,
-            _budget(defender) if cell.budget is None else cell.budget.budget(),
-            _budget(poison) if cell.poison_budget is None else cell.poison_budget.budget(),
+            cell.budget.budget(),
+            cell.poison_budget.budget(),
             yardstick(control, poison["name"] == NOTHING, defender["name"] == NOTHING),
+            row_key(poison, defender, self.codes),
         )
-
-
-def _budget(spec: dict[str, Any]) -> Budget:
-    """What an entry that records no budgets was measured by: epsilon, in the norm that the parameters name."""
-    epsilon = spec["params"].get("epsilon")
-    if epsilon is None:
-        return Budget()
-    return Budget("l2" if spec["params"].get("norm") == 2 else "linf", float(epsilon))

@@ -97,8 +97,8 @@ def _program(cost: Array, upper: Array, limit: Array, equal: Array, bounds: list
 
 
 def games(table: Standings, ranking: Ranking) -> list[Game]:
-    """The game among all ranked rows that knew no opponent, and among those of every budget that two defences share."""
-    rows = [place.row for place in ranking.places if place.rank is not None and not place.row.tailored]
+    """The game among all rows that take part and knew no opponent, and among those of every budget that two share."""
+    rows = [place.row for place in ranking.places if place.judged and not place.row.tailored]
     budgets = sorted({row.epsilon for row in rows if row.epsilon is not None and not row.control})
     out = []
     seen: set[frozenset[str]] = set()
@@ -107,13 +107,11 @@ def games(table: Standings, ranking: Ranking) -> list[Game]:
         if sum(not row.control for row in own) < 2 or frozenset(row.key for row in own) in seen:
             continue
         seen.add(frozenset(row.key for row in own))
-        out.append(_game(table, own, budget))
+        out.append(_game(ranking.judging, own, budget))
     return out
 
 
-def _game(table: Standings, rows: list[Standing], budget: float | None) -> Game:
-    """Opponents that some row did not meet take no part."""
-    columns = [opponent for opponent in table.opponents if all(opponent in row.played for row in rows)]
+def _game(columns: list[Opponent], rows: list[Standing], budget: float | None) -> Game:
     payoff = np.array([[row.played[opponent].value() for opponent in columns] for row in rows])
     found = solve(payoff, np.array([row.ssim if row.ssim is not None else 0.0 for row in rows]))
     mixed = [(row, float(share)) for row, share in zip(rows, found.defenders, strict=True) if share > 0]

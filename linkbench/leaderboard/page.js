@@ -2,7 +2,7 @@
 // Only a convenience: everything the page says stands in it without this script. Numbers come from the embedded JSON.
 (() => {
   const channels = new Map(JSON.parse(document.getElementById("data").textContent).map((one) => [one.id, one]));
-  const trust = { claimed: 0, recomputed: 1, rerun: 2 };
+  const trust = { claimed: 0, recomputed: 1, rerun: 2, fresh: 3 };
   const numeric = new Set(["rank", "epsilon", "worst", "lift", "auc", "ssim", "cost"]);
 
   for (const part of document.querySelectorAll(".channel")) {
@@ -10,12 +10,11 @@
     const table = part.querySelector("table.board"), body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
     const lines = new Map([...body.rows].map((line) => [line.dataset.key, line]));
     const form = part.querySelector(".filters"), said = form.querySelector("output");
-    const drawn = new Map([...lines].map(([key, line]) => [key, line.cells[0].cloneNode(true)]));
     let sorted = { by: "rank", up: true };
     form.hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
 
-    const value = (row, by) => by === "badge" ? trust[row.badge] : row[by];
+    const value = (row, by) => by === "badge" ? trust[row.badge] : by === "rank" ? rows.indexOf(row) : row[by];
     const compare = (a, b) => {
       const x = value(a, sorted.by), y = value(b, sorted.by);
       if (x === null || y === null) return (x === null) - (y === null) || rows.indexOf(a) - rows.indexOf(b);
@@ -29,31 +28,17 @@
         (budget === "" || (row.size !== null && row.size <= Number(budget) + 1e-6)) &&
         trust[row.badge] >= Number(form.elements.badge.value);
     };
-    // among the rows that are shown, ranks are counted anew; apart[i][j] says which differences are real
-    const place = (shown) => {
-      const ranked = shown.filter((row) => row.rank !== null);
-      const whole = shown.length === rows.length;
-      for (const row of shown) {
-        const line = lines.get(row.key), at = rows.indexOf(row), next = ranked[ranked.indexOf(row) + 1];
-        const sure = ranked.filter((other) => other !== row && known.apart[at][rows.indexOf(other)]);
-        const safer = sure.filter((other) => other.worst < row.worst).length;
-        const low = 1 + safer, high = ranked.length - (sure.length - safer);
-        line.classList.toggle("apart", row.rank === null || !next || Boolean(known.apart[at][rows.indexOf(next)]));
-        if (whole || row.rank === null) {
-          line.cells[0].replaceChildren(...drawn.get(row.key).cloneNode(true).childNodes);
-          continue;
-        }
-        line.cells[0].textContent = String(1 + ranked.indexOf(row));
-        if (low < high) {
-          const small = document.createElement("small");
-          small.textContent = `${low}–${high}`;
-          line.cells[0].append(small);
-        }
-      }
+    // between neighbours that are shown a line says that a test tells them apart
+    const part_lines = (shown) => {
+      shown.forEach((row, at) => {
+        const next = shown[at + 1];
+        const line = lines.get(row.key);
+        line.classList.toggle("apart", !next || next.rank === null || Boolean(known.apart[rows.indexOf(row)][rows.indexOf(next)]));
+      });
     };
     const update = () => {
       const shown = rows.filter(wanted);
-      place(shown);
+      part_lines(shown);
       for (const [key, line] of lines) line.hidden = !shown.some((row) => row.key === key);
       body.append(...[...rows].sort(compare).map((row) => lines.get(row.key)));
       table.classList.toggle("by-rank", sorted.by === "rank" && sorted.up);

@@ -26,7 +26,8 @@ class Line(NamedTuple):
 
     key: str
     place: Place
-    range: str
+    ranks: str
+    group: str
     bar: Markup
     worst: str
     interval: str
@@ -51,6 +52,7 @@ class Channel(NamedTuple):
     label: str
     sheet: Sheet
     lines: list[Line]
+    told: list[tuple[str, str, str]]
     chart: Markup | None
     models: list[tuple[str, int]]
     columns: list[Opponent]
@@ -113,7 +115,7 @@ def embedded(value: Any) -> str:
 
 def summary(one: Channel) -> list[str]:
     """A channel in a few sentences: what attackers reach, and which defences paired tests tell from none and others."""
-    said = text.conclusion(one.sheet.ranking)
+    said = [*text.opponents_of(one.sheet.ranking.weak, one.sheet.ranking.judging), *text.conclusion(one.sheet.ranking)]
     return [f"Published as {one.label}: {' '.join(said)}"] if said else []
 
 
@@ -128,6 +130,11 @@ def channel(sheet: Sheet, id_: str) -> Channel:
         label=sheet.table.channel,
         sheet=sheet,
         lines=[_line(sheet, at, scale.nice_top(top)) for at in range(len(sheet.ranking.places))],
+        told=[
+            (text.row_name(place.row), numbers.percent(place.oracle[0]), text.opponent(place.oracle[1]))
+            for place in sheet.ranking.places
+            if place.oracle is not None
+        ],
         chart=_chart(sheet, id_),
         models=models,
         columns=columns,
@@ -148,20 +155,21 @@ def _line(sheet: Sheet, at: int, top: float) -> Line:
     ranking: Ranking = sheet.ranking
     place = ranking.places[at]
     worst, row = place.worst, place.row
-    low, high = text.rank_range(ranking, at)
-    following = at + 1 < len(ranking.places) and ranking.places[at + 1].rank is not None
+    following = at + 1 < len(ranking.places) and ranking.places[at + 1].judged
+    why = sheet.table.why_unranked(row)
     chance = sheet.table.protocol.metrics.k / sheet.table.protocol.metrics.n
     return Line(
         key=row.key,
         place=place,
-        range=f"{low}{numbers.DASH}{high}" if place.rank is not None and low < high else "",
+        ranks=text.ranks(place),
+        group=text.budget_class(place),
         bar=_bar(worst.value, worst.low, worst.high, chance, top, row.control),
         worst=numbers.percent(worst.value),
         interval=numbers.percent_range(worst.low, worst.high, ""),
         opponent=text.opponent(worst.opponent),
         cost=numbers.NOTHING if row.milliseconds is None else numbers.plain(row.milliseconds),
         same_as_next=following and not ranking.apart[at][at + 1],
-        flags=", ".join(text.flag(flag) for flag in row.flags),
+        flags=", ".join([*(text.flag(flag) for flag in row.flags), *([why] if why else [])]),
     )
 
 
@@ -179,7 +187,7 @@ def _bar(value: float, low: float, high: float, chance: float, top: float, contr
 
 def _chart(sheet: Sheet, id_: str) -> Markup | None:
     """Worst-case success against likeness, colours by family of defences."""
-    places = [place for place in sheet.ranking.places if place.row.ssim is not None and place.rank is not None]
+    places = [place for place in sheet.ranking.places if place.row.ssim is not None and place.judged]
     families = list(dict.fromkeys(_family(place) for place in places if not place.row.control))
     if len(places) < 2:
         return None
@@ -228,7 +236,7 @@ def data(one: Channel) -> dict[str, Any]:
                 "key": line.key, "label": line.place.row.label, "entry": line.place.row.entry,
                 "flags": line.flags, "badge": line.place.row.badge, "control": line.place.row.control,
                 "size": _short(line.place.row.size), "epsilon": _short(line.place.row.epsilon),
-                "rank": line.place.rank, "at": line.place.rank_at, "worst": _short(line.place.worst.value),
+                "rank": line.place.rank, "class": line.group, "worst": _short(line.place.worst.value),
                 "against": line.opponent, "lift": _short(line.place.lift), "auc": _short(line.place.auc),
                 "ssim": _short(line.place.row.ssim), "cost": _short(line.place.row.milliseconds),
             }

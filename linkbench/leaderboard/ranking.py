@@ -1,8 +1,10 @@
 """Who is ahead: defenders by their worst case, attackers by what they reach, and which differences are real.
 
-The worst case of a defender is the largest mean success over the opponents that it met. Its interval comes from
-resampling people: in every resample all means are taken anew and the largest is found anew. Whether two defenders are
-told apart, and what may be said of them, are paired tests over the same people (linkbench.results.verdicts).
+The worst case of a defender is the largest mean success over the judging opponents: those of the protocol that link
+undefended photos better than guessing does. Its interval comes from resampling people: in every resample all means are
+taken anew and the largest is found anew. Whether two defenders are told apart, and what may be said of them, are paired
+tests over the same people (linkbench.results.verdicts). Ranks are those within a class of budgets, and who cannot be
+told apart shares one.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from linkbench.api import seeds
 from linkbench.api.data import Array
 from linkbench.leaderboard.board import Opponent, Standing, Standings
 from linkbench.leaderboard.protocol import Metrics
-from linkbench.metrics.comparison import all_pairs, by_person
+from linkbench.metrics.comparison import all_pairs, by_person, p_values
 from linkbench.metrics.intervals import SHARE, resampled_means
 from linkbench.metrics.pareto import front
 from linkbench.results.conclusions import ANY, together
@@ -38,28 +40,37 @@ class Worst(NamedTuple):
 class Place(NamedTuple):
     """A row on the list.
 
-    rank: 1 is best, None where the row did not meet the whole panel; rank_at: the same among rows of no larger budget;
-    lift: success over chance; auc: largest area under the ROC curve over all opponents; front: whether no other row is
-    both linked less often and more like the original.
+    judged: whether it takes part, see `Standings.why_unranked`; rank: 1 + how many defences of its class of budgets are
+    surely safer, None for yardsticks and for what takes no part; last: the last rank that it may have, once differences
+    that chance explains are set aside; bound: that of its class, None for the class without one; lift: success over
+    chance; auc: largest area under the ROC curve over the judging opponents; front: whether no other row is both linked
+    less often and more like the original; oracle: the most that an attacker who is told something reaches, None where
+    none was met.
     """
 
     row: Standing
+    judged: bool
     rank: int | None
-    rank_at: int | None
+    last: int | None
+    bound: float | None
     worst: Worst
     lift: float
     auc: float
     front: bool
+    oracle: tuple[float, Opponent] | None
 
 
 class Ranking(NamedTuple):
-    """All rows of a table, best first, those without a rank last.
+    """All rows of a table by class of budgets, best first, those that take no part last.
 
-    apart[i][j]: whether a paired test tells the worst cases of places i and j apart, all pairs of ranked rows corrected
-    together; None where nothing is known of single photos; shown: what may be said of the ranked rows.
+    judging: the opponents that count; weak: those of the protocol that cannot link undefended photos above chance;
+    apart[i][j]: whether a paired test tells the worst cases of places i and j apart, all pairs of rows that take part
+    corrected together; None where nothing is known of single photos; shown: what may be said of those rows.
     """
 
     places: list[Place]
+    judging: list[Opponent]
+    weak: list[Opponent]
     apart: list[list[bool | None]]
     shown: Setting | None
 
@@ -82,46 +93,81 @@ class AttackerPlace(NamedTuple):
 
 
 def rank(table: Standings) -> Ranking:
-    """The ranking of a table by worst case; ties go to the higher SSIM, then to the key of plugins and parameters."""
-    worst = {row.key: worst_case(row, table.protocol.metrics, table.population) for row in table.rows}
-    ranked = [row for row in table.rows if table.complete(row)]
+    """The ranking of a table by class and worst case; ties go to the higher SSIM, then to the key of the row.
 
-    def order(row: Standing) -> tuple[float, float, str]:
-        return round(worst[row.key].value / NEAR) * NEAR, -(row.ssim if row.ssim is not None else 0.0), row.key
+    Rows that met no judging opponent are left out.
+    """
+    weak = weak_opponents(table)
+    judging = [who for who in table.panel if who not in weak]
+    counted = judging or table.panel  # where nobody links anything the numbers are shown, and nobody gets a rank
+    rows = [row for row in table.rows if any(who in row.played for who in counted)]
+    worst = {row.key: worst_case(row, counted, table.protocol.metrics, table.population) for row in rows}
 
-    ranked.sort(key=order)
-    others = sorted((row for row in table.rows if not table.complete(row)), key=order)
-    best = pareto([(row.key, row.ssim, worst[row.key].value) for row in ranked])
+    def order(row: Standing) -> tuple[bool, float, float, float, str]:
+        bound = table.budget_class(row)
+        group = -1.0 if row.yardstick == "none" else np.inf if bound is None else bound
+        likeness = -(row.ssim if row.ssim is not None else 0.0)
+        return bool(table.why_unranked(row)), group, round(worst[row.key].value / NEAR) * NEAR, likeness, row.key
+
+    rows.sort(key=order)
+    judged = [row for row in rows if judging and not table.why_unranked(row)]
+    best = pareto([(row.key, row.ssim, worst[row.key].value) for row in judged])
     chance = table.protocol.metrics.k / table.protocol.metrics.n
     places = [
         Place(
-            row,
-            ranked.index(row) + 1 if row in ranked else None,
-            _rank_at(row, ranked),
-            worst[row.key],
-            worst[row.key].value / chance,
-            max(played.value("auc") for played in row.played.values()),
-            row.key in best,
+            row=row,
+            judged=row in judged,
+            rank=None,
+            last=None,
+            bound=table.budget_class(row),
+            worst=worst[row.key],
+            lift=worst[row.key].value / chance,
+            auc=max(played.value("auc") for who, played in row.played.items() if who in counted),
+            front=row.key in best,
+            oracle=max(((row.played[who].value(), who) for who in table.oracles if who in row.played), default=None),
         )
-        for row in [*ranked, *others]
+        for row in rows
     ]
-    return Ranking(places, _apart(places, table), _shown(ranked, table))
+    apart = _apart(places, table)
+    return Ranking(_ranked(places, apart), judging, weak, apart, _shown(judged, judging, table))
 
 
-def _rank_at(row: Standing, ranked: list[Standing]) -> int | None:
-    """The rank among rows that change photos by no more than this one may."""
-    if row not in ranked or row.size is None:
-        return None
-    same = [other for other in ranked if other.size is not None and other.size <= row.size + NEAR]
-    return same.index(row) + 1
+def weak_opponents(table: Standings) -> list[Opponent]:
+    """Those of the panel that do not link undefended photos above chance, by a test at the level of the protocol."""
+    plain = next((row for row in table.rows if row.yardstick == "none"), None)
+    rules = table.protocol.metrics
+    guess = rules.k / rules.n
+    out = []
+    for who in table.panel:
+        if plain is None or not _has_photos(plain, [who]):
+            continue
+        photos = _photos(plain, who, table)
+        excess = by_person(photos.success[:, None], photos.identity, photos.weight[:, None]) - guess
+        if excess.mean() <= 0 or p_values(excess, (-guess, 1.0 - guess))[0] > 1.0 - rules.level:
+            out.append(who)
+    return out
 
 
-def worst_case(row: Standing, metrics: Metrics, population: int) -> Worst:
-    """The largest mean success over all opponents that the row met."""
-    met = list(row.played)
+def _ranked(places: list[Place], apart: list[list[bool | None]]) -> list[Place]:
+    """The places with their ranks: yardsticks have none."""
+    out = []
+    for at, place in enumerate(places):
+        if place.judged and not place.row.control:
+            group = [i for i, other in enumerate(places)
+                     if other.judged and not other.row.control and other.bound == place.bound]  # fmt: skip
+            sure = [i for i in group if i != at and apart[at][i]]
+            safer = sum(places[i].worst.value < place.worst.value for i in sure)
+            place = place._replace(rank=1 + safer, last=len(group) - (len(sure) - safer))
+        out.append(place)
+    return out
+
+
+def worst_case(row: Standing, judging: list[Opponent], metrics: Metrics, population: int) -> Worst:
+    """The largest mean success over the judging opponents that the row met."""
+    met = [opponent for opponent in judging if opponent in row.played]
     values = [row.played[opponent].value() for opponent in met]
     at = max(range(len(met)), key=lambda place: values[place])  # the first of equals
-    if not all(played.photos for played in row.played.values()):
+    if not _has_photos(row, met):
         ends = list(row.played[met[at]].success.values())
         return Worst(values[at], min(end[1] for end in ends), max(end[2] for end in ends), met[at])
     means = resampled(row, met, metrics, population).max(axis=1)
@@ -145,7 +191,7 @@ def resampled(row: Standing, opponents: list[Opponent], metrics: Metrics, popula
 
 
 def _apart(places: list[Place], table: Standings) -> list[list[bool | None]]:
-    """Of every pair of places whether it is told apart: by Holm's procedure over all pairs of rows with a rank."""
+    """Of every pair of places whether it is told apart: by Holm's procedure over all pairs that take part."""
     known = [at for at, place in enumerate(places) if _has_photos(place.row, [place.worst.opponent])]
     out: list[list[bool | None]] = [[None] * len(places) for _ in places]
     if not known:
@@ -156,7 +202,7 @@ def _apart(places: list[Place], table: Standings) -> list[list[bool | None]]:
         met[0].identity,
         np.stack([photos.weight for photos in met], axis=1),
     )
-    ranked = np.array([places[at].rank is not None for at in known])
+    ranked = np.array([places[at].judged for at in known])
     pairs = all_pairs(values)
     family = np.outer(ranked, ranked)
     p = np.where(family, pairs.adjusted(family), pairs.adjusted(~family))
@@ -165,20 +211,20 @@ def _apart(places: list[Place], table: Standings) -> list[list[bool | None]]:
     return out
 
 
-def _shown(ranked: list[Standing], table: Standings) -> Setting | None:
-    """What may be said of the ranked rows against the panel; None where no two of them kept their photos."""
+def _shown(judged: list[Standing], judging: list[Opponent], table: Standings) -> Setting | None:
+    """What may be said of the rows against the judging opponents; None where no two of them kept their photos."""
     rules = table.protocol.metrics
     met = {
         Protection("", row.label, row.epsilon): {
-            f"{who.attacker} on {who.model}": _photos(row, who, table) for who in table.panel
+            f"{who.attacker} on {who.model}": _photos(row, who, table) for who in judging
         }
-        for row in ranked
-        if _has_photos(row, table.panel)
+        for row in judged
+        if _has_photos(row, judging)
     }
     if len(met) < 2:
         return None
-    yardstick = {Protection("", row.label, row.epsilon): row.yardstick for row in ranked}
-    budget = {Protection("", row.label, row.epsilon): row.budget for row in ranked}
+    yardstick = {Protection("", row.label, row.epsilon): row.yardstick for row in judged}
+    budget = {Protection("", row.label, row.epsilon): row.budget for row in judged}
     place = {"cohort": "", "genomes": "", "model": ANY, "channel": table.channel}
     return judge(met, yardstick, budget, place, Question(rules.k, rules.n, rules.level, rules.resamples))
 
@@ -208,7 +254,7 @@ def attackers(table: Standings, ranking: Ranking) -> list[AttackerPlace]:
     defended = [place for place in ranking.places if not place.row.control]
     plain = next((place.row for place in ranking.places if place.row.yardstick == "none"), None)
     out = []
-    for name in dict.fromkeys(opponent.attacker for opponent in table.opponents):
+    for name in dict.fromkeys(opponent.attacker for opponent in table.panel):
         reached = [(place.row, own) for place in defended if (own := _against(place.row, name))]
         if not reached:
             continue

@@ -1,28 +1,40 @@
-"""An entry's scenario run again, and its numbers compared with those of the entry."""
+"""An entry's scenario run again: with its own seeds, to compare every number, or on people that its author never saw.
+
+A defence may have learned the linked photos by heart, or its entry may be made up. With a fresh seed people, photos,
+split, opponents and the randomness of the defence are other ones; then it is compared how much less is linked than
+without a defence, by tests corrected for their number (Holm).
+"""
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from linkbench.api.data import Array
 from linkbench.errors import InputError, PluginError
 from linkbench.leaderboard.collect import make
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Rerun
+from linkbench.leaderboard.facts import Plugins
 from linkbench.leaderboard.verify import Photos, stored_photos
+from linkbench.metrics.comparison import by_person, holm
 from linkbench.registry.spec import Spec
 
 if TYPE_CHECKING:
     from linkbench.scenario.file import Scenario
 
 
-def run_again(entry: Entry, store: str | None, device: str, watching: Callable[[int], Any]) -> Entry:
+def run_again(
+    entry: Entry, store: str | None, device: str, watching: Callable[[int], Any], seed: int | None = None
+) -> Entry:
     """The entry that the same scenario gives here and now, with nothing taken from earlier runs but what `store` holds.
 
-    watching(stages) is entered while the stages run; see linkbench.execution.run.Watcher.
+    seed: instead of the entry's seeds; watching(stages) is entered while the stages run; see
+    linkbench.execution.run.Watcher. Raises InputError where the seed is one of the entry's.
     """
     from linkbench.execution.run import Run
     from linkbench.plan.make import make_plan
@@ -30,12 +42,16 @@ def run_again(entry: Entry, store: str | None, device: str, watching: Callable[[
     from linkbench.store.store import Store
 
     scenario = scenario_of(entry)
+    if seed in scenario.seeds:
+        raise InputError(f"{seed} is a seed of the entry; choose one that its author could not know")
+    if seed is not None:
+        scenario = scenario._replace(seeds=[seed])
     plan = make_plan(scenario)
     with tempfile.TemporaryDirectory(prefix="linkbench-rerun-") as temporary:
         folder = Path(temporary, "results")
-        run = Run(plan, Store(store or Path(temporary, "store")), device)
-        carry_out(scenario, run, watching(len(plan.steps)), folder)
-        return make(folder, [entry], name=f"{entry.name[:58]}-again")
+        kept = Store(store or Path(temporary, "store"))
+        carry_out(scenario, Run(plan, kept, device), watching(len(plan.steps)), folder)
+        return make(folder, [entry], name=f"{entry.name[:58]}-again", keep_photos=True, store=kept)
 
 
 def scenario_of(entry: Entry) -> Scenario:
@@ -83,16 +99,14 @@ def compare(entry: Entry, again: Entry, tolerance: float) -> tuple[Rerun, list[s
     mine, theirs = stored_photos(entry), stored_photos(again)
     cells = {cell.id: cell for cell in again.cells}
     before, after = ({change.id: change for change in one.changes} for one in (entry, again))
-    largest, identical, wrong = 0.0, 0, []
-    if entry.protocol.data != again.protocol.data:
-        wrong.append("the data differ: other photos, labels or genomes than those of the entry were made here")
+    largest, identical = 0.0, 0
+    wrong = _otherwise(entry, again)
     for cell in entry.cells:
         other = cells.get(cell.id)
         if other is None:
             wrong.append(f"cell {cell.id} ({cell.defender}, {cell.attacker}) did not finish here")
             continue
-        # not strict: an entry of an earlier linkbench says nothing of what its poisons changed
-        gaps = [abs(a - b) for a, b in zip(_numbers(cell, before), _numbers(other, after), strict=False)]
+        gaps = [abs(a - b) for a, b in zip(_numbers(cell, before), _numbers(other, after), strict=True)]
         largest = max(largest, *gaps)
         same = _identical(mine, theirs, cell.id) if mine is not None and theirs is not None else max(gaps) == 0.0
         identical += same
@@ -102,11 +116,101 @@ def compare(entry: Entry, again: Entry, tolerance: float) -> tuple[Rerun, list[s
                 f"success {cell.success[0]:.6f} in the entry, {other.success[0]:.6f} here; area {cell.auc[0]:.6f} and "
                 f"{other.auc[0]:.6f}; SSIM {before[cell.change].ssim[0]:.6f} and {after[other.change].ssim[0]:.6f}"
             )
-    record = Rerun(
-        entry=entry.digest, device=again.device, machine=again.machine, versions=again.versions,
+    return _record(entry, again, None, identical, largest, tolerance), wrong
+
+
+def _record(entry: Entry, again: Entry, seed: int | None, identical: int, largest: float, tolerance: float) -> Rerun:
+    return Rerun(
+        entry=entry.digest, seed=seed, device=again.device, machine=again.machine, versions=again.versions,
         cells=len(entry.cells), identical=identical, largest=round(largest, 6), tolerance=tolerance,
     )  # fmt: skip
-    return record, wrong
+
+
+def _otherwise(entry: Entry, again: Entry) -> list[str]:
+    """What was another thing here: data, people, opponents, or the code of a plugin."""
+    out = [f"the protocol differs: {why}" for why in entry.protocol.differences(again.protocol)]
+    here = again.codes()
+    return out + [
+        f"the code of {kind} {name!r} is {here.get((kind, name), 'missing')} here, {code} in the entry"
+        for (kind, name), code in entry.codes().items()
+        if here.get((kind, name)) != code
+    ]
+
+
+class _Less(NamedTuple):
+    """How much less is linked than without the defence: mean over people, its standard error, who did it."""
+
+    mean: float
+    error: float
+    cell: CellRecord
+
+
+def compare_fresh(entry: Entry, again: Entry, seed: int, tolerance: float) -> tuple[Rerun, list[str]]:
+    """The record of a rerun on fresh people, and every defence that takes surely less away there, in words.
+
+    Where an entry plays no `none` it is success itself that is compared. Raises InputError where the entry keeps
+    nothing of single photos.
+    """
+    before, after = _taken_away(entry), _taken_away(again)
+    if not before:
+        raise InputError(f"{entry.name} keeps nothing of single photos; fresh people can be compared with nothing")
+    wrong = [what for what in _otherwise(entry, again) if what.startswith("the code of")]
+    wrong += [f"cell {_named(before[key].cell)} did not finish here" for key in before if key not in after]
+    both = [key for key in before if key in after]
+    lost = [before[key].mean - after[key].mean for key in both]
+    errors = [math.hypot(before[key].error, after[key].error) for key in both]
+    p = holm(np.array([_above(gap - tolerance, error) for gap, error in zip(lost, errors, strict=True)]))
+    for key, gap, adjusted in zip(both, lost, p, strict=True):
+        if adjusted <= 1.0 - entry.protocol.metrics.level:
+            wrong.append(
+                f"cell {_named(before[key].cell)}: it took {100 * before[key].mean:.1f} points away in the entry, "
+                f"{100 * after[key].mean:.1f} on fresh people, {100 * gap:.1f} less"
+            )
+    return _record(entry, again, seed, 0, max(lost, default=0.0), tolerance), wrong
+
+
+def _above(gap: float, error: float) -> float:
+    """One-sided p-value of the hypothesis that the gap is not above zero, normal approximation."""
+    if error == 0.0:
+        return float(gap <= 0.0)
+    return 0.5 * math.erfc(gap / error / math.sqrt(2.0))
+
+
+def _named(cell: CellRecord) -> str:
+    return f"({cell.model}, {cell.poison}, {cell.defender}, {cell.channel}, {cell.attacker})"
+
+
+_Key = tuple[str, str, str, str, float | None]
+
+
+def _taken_away(entry: Entry) -> dict[_Key, _Less]:
+    """By model, channel, attacker and protection how much less is linked than without; of all seeds together."""
+    stored = stored_photos(entry)
+    if stored is None:
+        return {}
+    played, rules = Plugins(entry), entry.protocol.metrics
+    success: dict[tuple[int, _Key], tuple[Array, CellRecord, str]] = {}
+    for cell in entry.cells:
+        seen = stored.cells[cell.id]
+        values = seen.success(rules, entry.population)
+        weights = None if seen.weights is None else seen.weights[:, None]
+        people = by_person(values[:, None], seen.people, weights)[:, 0]
+        known = played.of(cell)
+        key = (cell.model, cell.channel, cell.attacker, known.key, cell.epsilon)
+        success[cell.seed, key] = (people, cell, known.yardstick)
+    plain = {(seed, key[:3]): values for (seed, key), (values, _, yard) in success.items() if yard == "none"}
+    parts: dict[_Key, list[tuple[Array, CellRecord]]] = {}
+    for (seed, key), (values, cell, yard) in success.items():
+        if yard != "none":
+            without = plain.get((seed, key[:3]), np.zeros(len(values)))
+            parts.setdefault(key, []).append((without - values, cell))
+    out = {}
+    for key, found in parts.items():
+        means = [float(values.mean()) for values, _ in found]
+        errors = [float(values.std(ddof=min(1, len(values) - 1))) / math.sqrt(len(values)) for values, _ in found]
+        error = math.sqrt(sum(each**2 for each in errors)) / len(found)
+        out[key] = _Less(sum(means) / len(means), error, found[0][1])
+    return out
 
 
 def _numbers(cell: CellRecord, changes: Mapping[str, ChangeRecord]) -> list[float]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from linkbench.leaderboard.board import Opponent, Standing
-from linkbench.leaderboard.ranking import Ranking
+from linkbench.leaderboard.ranking import Place, Ranking
 from linkbench.report import flags_text, numbers, summary
 
 INTRODUCTION = (
     "How well defences keep somebody who has your photo from finding your genome. Defences are ranked by their worst "
-    "case over all attackers and models that they met: the lower, the fewer genomes are found by those."
+    "case over the opponents that all of them met: the lower, the fewer genomes are found by those."
 )
 
 ADD = """## Add a run
@@ -25,7 +25,10 @@ What is ranked, how, and what a badge means: [docs/leaderboard.md](../docs/leade
 BADGES = {
     "claimed": "the entry keeps nothing of single photos, so its numbers cannot be recomputed.",
     "recomputed": "every number was recomputed from the ranks of the single photos, budgets from measured changes.",
-    "rerun": "the scenario was run again from nothing, and gave the same numbers.",
+    "rerun": "somebody else ran the scenario again from nothing, and signed that it gave the same numbers but for the "
+    "tolerance beside the badge.",
+    "fresh": "somebody else ran it on people and opponents that the author could not know, and signed that no defence "
+    "takes away less there, but for the tolerance beside the badge.",
 }
 """What each badge means."""
 
@@ -78,10 +81,27 @@ def conclusion(ranking: Ranking) -> list[str]:
     return [] if shown is None else [summary.attack(shown), *summary.defences(shown), *summary.resolution([shown])]
 
 
-def rank_range(ranking: Ranking, at: int) -> tuple[int, int]:
-    """The ranks that a place may have once differences that chance explains are set aside."""
-    ranked = [index for index, place in enumerate(ranking.places) if place.rank is not None]
-    value = ranking.places[at].worst.value
-    sure = [index for index in ranked if index != at and ranking.apart[at][index]]
-    safer = sum(ranking.places[index].worst.value < value for index in sure)
-    return 1 + safer, len(ranked) - (len(sure) - safer)
+def ranks(place: Place) -> str:
+    """`1`, or `1–4` where chance explains the differences; empty without a rank."""
+    if place.rank is None or place.last is None:
+        return ""
+    return f"{place.rank}{numbers.DASH}{place.last}" if place.rank < place.last else str(place.rank)
+
+
+def budget_class(place: Place) -> str:
+    """The class in which a row is ranked."""
+    if place.row.yardstick == "none":
+        return ""
+    return "perceptual" if place.bound is None else f"{round(255 * place.bound, 2):g}/255"
+
+
+def opponents_of(sheet_weak: list[Opponent], judging: list[Opponent]) -> list[str]:
+    """Who judges, and who does not and why, as sentences."""
+    told = [f"Opponents that count: {numbers.and_list([opponent(who) for who in judging])}."] if judging else [
+        "No opponent links undefended photos better than guessing does, so nothing is ranked."]  # fmt: skip
+    if sheet_weak and judging:
+        told.append(
+            f"No better than guessing on undefended photos, so no opponents: "
+            f"{numbers.and_list([opponent(who) for who in sheet_weak])}."
+        )
+    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,12 +12,16 @@ import numpy as np
 from linkbench.api.rounding import HALF_STEP
 from linkbench.leaderboard import packed_arrays, photos
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
-from linkbench.leaderboard.facts import Plugins
-from linkbench.leaderboard.protocol import protocol
+from linkbench.leaderboard.facts import CONTROLS, OURS, Plugins
+from linkbench.leaderboard.origin import people_digest
+from linkbench.leaderboard.protocol import Source, protocol
 from linkbench.store.store import digest_of
 
 SAME = 2e-6
 """Numbers recomputed on another machine may differ in the last of their six decimals."""
+
+DAMAGED = (KeyError, TypeError, IndexError, AttributeError, ValueError)
+"""What reading a scenario raises that is none."""
 
 
 class Check(NamedTuple):
@@ -63,7 +68,7 @@ def check(entry: Entry) -> Check:
     recomputed = 0
     try:
         problems += _scenario(entry)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except DAMAGED as error:
         problems.append(f"the resolved scenario is damaged ({type(error).__name__}: {error})")
     try:
         stored = stored_photos(entry)
@@ -71,13 +76,16 @@ def check(entry: Entry) -> Check:
         stored = None
         problems.append(f"the numbers of every photo are damaged: {error}")
     if stored is not None:
-        sound = list(_ranges(entry, stored))
+        sound = [*_people(entry, stored), *_ranges(entry, stored)]
         problems += sound
         if not sound:
             for wrong in _numbers(entry, stored):
                 recomputed += 1
                 problems += [wrong] if wrong else []
-            problems += _budgets(entry, stored)
+            try:
+                problems += _budgets(entry, stored)
+            except DAMAGED as error:
+                problems.append(f"the budgets of the scenario are damaged ({type(error).__name__}: {error})")
     if entry.content() != entry.digest:
         problems.append(f"the content has the digest {entry.content()[:16]}, the entry says {entry.digest[:16]}")
     return Check(recomputed, problems)
@@ -93,11 +101,33 @@ def _scenario(entry: Entry) -> Iterator[str]:
     yield from _protocol(entry)
     scenario = entry.scenario
     labels = {name: {spec["label"]: spec for spec in scenario[name]} for name in ("poisons", "channels", "attackers")}
+    parts = [spec for name in ("cohort", "genomes", "defenders") for spec in scenario[name]]
+    parts += [model[part] for model in scenario["models"] for part in ("architecture", "recipe")]
+    parts += [spec for specs in labels.values() for spec in specs.values()]
     named = {(plugin.kind, plugin.use) for plugin in entry.plugins}
-    for spec in [*scenario["defenders"], *(spec for specs in labels.values() for spec in specs.values())]:
-        if (spec["kind"], spec["name"]) not in named:
-            yield f"no code is recorded for {spec['kind']} {spec['name']!r}"
+    for kind, name in dict.fromkeys((spec["kind"], spec["name"]) for spec in parts):
+        if (kind, name) not in named:
+            yield f"no code is recorded for {kind} {name!r}"
+    yield from _labels(entry, parts)
     yield from _grid(entry, {name: set(specs) for name, specs in labels.items()})
+
+
+def _labels(entry: Entry, parts: list[dict[str, Any]]) -> Iterator[str]:
+    """Labels under which a plugin would pass for another one, for a control above all."""
+    taken = {(plugin.kind, _skeleton(plugin.use)) for plugin in entry.plugins}
+    taken |= {("defender", name) for name in CONTROLS}
+    for spec in parts:
+        said = _skeleton(spec["label"])
+        if (spec["kind"], said) in taken and said != _skeleton(spec["name"]):
+            yield f"{spec['kind']} {spec['name']!r} is labelled {spec['label']!r}, which is the name of another plugin"
+    for plugin in entry.plugins:
+        if plugin.kind == "defender" and _skeleton(plugin.use) in CONTROLS and plugin.distribution != OURS:
+            yield f"defender {plugin.use!r} of {plugin.distribution} has the name of a control"
+
+
+def _skeleton(label: str) -> str:
+    """What an eye sees of a label: letters and digits alone, those of one shape the same."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", label).casefold() if letter.isalnum())
 
 
 def _protocol(entry: Entry) -> Iterator[str]:
@@ -105,10 +135,38 @@ def _protocol(entry: Entry) -> Iterator[str]:
     scenario, rules = entry.scenario, entry.protocol
     if rules.digest() != entry.protocol_digest:
         yield f"the protocol has the digest {rules.digest()[:16]}, the entry says {entry.protocol_digest[:16]}"
-    if not rules.admits(protocol(scenario, entry.sees, rules.data)):
-        yield "the scenario does not follow the protocol: split, metrics, seeds or opponents differ"
-    if {int(seed) for seed in rules.data.cohorts} != set(scenario["seeds"]):
-        yield "the seeds of the protocol are not those of the scenario"
+    own = rules.data.model_copy(update={"look": entry.look, "population": entry.population})
+    why = rules.differences(protocol(scenario, entry.sees, own, entry.codes()))
+    if why:
+        yield f"the scenario does not follow the protocol: {'; '.join(why)}"
+    if len(scenario["cohort"]) != 1 or not _made_by(scenario["cohort"][0], rules.data.cohort):
+        yield "the scenario has another cohort than the protocol"
+    seeds = {int(seed) for seed in rules.data.people}
+    if seeds != set(scenario["seeds"]) or seeds != {cell.seed for cell in entry.cells}:
+        yield "the seeds of the protocol are not those of the scenario and of the cells"
+
+
+def _made_by(spec: dict[str, Any], source: Source) -> bool:
+    """Whether a cohort of a resolved scenario has the parameters of the protocol; paths stand for files."""
+    same = all(spec["params"].get(name) == value for name, value in source.params.items())
+    further = set(spec["params"]) - set(source.params)
+    return (
+        spec["name"] == source.use
+        and same
+        and set(source.params) <= set(spec["params"])
+        and (not further or bool(source.files))
+    )
+
+
+def _people(entry: Entry, stored: Photos) -> Iterator[str]:
+    """The people behind the photos against those of the protocol."""
+    for seed, digest in entry.protocol.data.people.items():
+        first = next((stored.cells[cell.id] for cell in entry.cells if str(cell.seed) == seed), None)
+        if first is not None and people_digest(first.people) != digest:
+            yield (
+                f"seed {seed}: {len(first.people)} photos of {len(set(first.people.tolist()))} people are not those of "
+                f"the protocol; all linked people belong into an entry, with all their photos"
+            )
 
 
 def _grid(entry: Entry, labels: dict[str, set[str]]) -> Iterator[str]:

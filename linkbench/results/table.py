@@ -44,8 +44,17 @@ def to_csv(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([["" if value is None else value for value in row] for row in rows])
+    writer.writerows([["" if value is None else value for value in map(escaped, row)] for row in rows])
     return text.getvalue()
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+"""What a spreadsheet may take for the beginning of a formula, or of a quoted text."""
+
+
+def escaped(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula: such a text gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def from_csv(text: str) -> list[Row]:
@@ -60,5 +69,9 @@ def _row(line: dict[str, str]) -> Row:
     kinds: dict[str, Any] = {"k": int, "n": int, "seed": int}
     kinds |= {"value": float, "ci_low": float, "ci_high": float, "epsilon": float}
     optional = {"k", "n", "epsilon"}
-    values = (None if name in optional and not line[name] else kinds.get(name, str)(line[name]) for name in COLUMNS)
+    values = (None if name in optional and not line[name] else kinds.get(name, _text)(line[name]) for name in COLUMNS)
     return Row._make(values)
+
+
+def _text(value: str) -> str:
+    return value.removeprefix("'")
