@@ -6,8 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from linkbench.api.base import Attacker
+from linkbench.api.data import Genomes
 from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.api.schema import PAPER, Schema
+from linkbench.harness.proposals import Here
+from linkbench.stages.evidence import Scoring, Target, question
+from linkbench.stages.matching import Match
 
 
 class Net(nn.Module):
@@ -88,3 +93,9 @@ def study_set(
         seed=seed,
         predictor=network,
     )
+
+
+def joint(attacker: Attacker, genomes: Genomes, target: Target) -> Match:
+    """A joint attacker in this process."""
+    asked = question(genomes, target, group=False)
+    return Match(attacker, Here(Scoring.of(attacker, asked)), asked)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from standins import joint
 
 from linkbench.api.base import Attacker
 from linkbench.api.data import MISSING, TEST, Artefact, Cohort, Evidence, Genomes, most_likely, strings
@@ -24,7 +25,7 @@ from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec
-from linkbench.stages.evidence import FOLDS, gather, ranked_scores
+from linkbench.stages.evidence import FOLDS, gather, own_scores
 from linkbench.stages.link import rank
 from linkbench.stages.matching import matched
 
@@ -130,7 +131,7 @@ class TestEveryAttacker:
         monkeypatch.setattr(cls, "learn", spy_learn)
         monkeypatch.setattr(cls, "score", spy_score)
         target = gather(self.plugin, self.people, published(self.people), {}, 0)
-        scores = ranked_scores(self.plugin, self.genomes, target)
+        scores = own_scores(self.plugin, self.genomes, target)
         list(scores.blocks())
         assert seen
         assert self.plugin.sees <= EVIDENCE
@@ -155,7 +156,7 @@ class TestEveryAttacker:
         target = gather(self.plugin, self.people, published(self.people), {}, 0)
         tables = []
         for group in (True, False):
-            scores = ranked_scores(self.plugin, genomes, target, group=group)
+            scores = own_scores(self.plugin, genomes, target, group=group)
             assert scores.population == 123
             tables.append((scores.of_truth(), np.concatenate([block for _, block in scores.blocks()], axis=1)))
         np.testing.assert_allclose(tables[0][0], tables[1][0], rtol=0, atol=1e-12)
@@ -285,7 +286,8 @@ SIZES = Measure.model_validate({"sizes": [2, 10, "all"], "top_k": [1, 3]})
 
 def match(genomes: Genomes, people: Cohort, seed: int = 0) -> Any:
     """The drawn populations of an assignment, and its match of everybody."""
-    return matched(Assignment(), genomes, gather(Assignment(), people, published(people), {}, 0), SIZES, seed)
+    target = gather(Assignment(), people, published(people), {}, 0)
+    return matched(joint(Assignment(), genomes, target), len(genomes), target, SIZES, seed)
 
 
 def alike(count: int) -> tuple[Genomes, Cohort]:

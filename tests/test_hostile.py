@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -115,8 +116,7 @@ class Prints(Kind):
 
 class Hangs(Kind):
     def perturb(self, photos, knowledge):
-        global HANGING
-        HANGING = True
+        open("hanging", "w").close()
         while True:
             try:
                 time.sleep(60)
@@ -225,8 +225,6 @@ def test_each_spoils_only_its_own_rows_and_is_told_by_name(run_cli: Callable[...
         assert reason in said.partition(f"protect {name} FAILED: ")[2][:200]
     assert "attacker class Void returned scores that are NaN or infinite" in said
     assert "note: protect prints printed '{rubbish: [1,' and 1 more lines on standard output" in said
-    assert "note: protect prints changed torch's default type; it is put back" in said
-    assert "note: protect prints changed the working directory; it is put back" in said
     assert "rubbish" not in after.out
     assert "from below" not in after.out
 
@@ -275,9 +273,12 @@ def test_a_plugin_does_not_interrupt_where_the_user_cannot(run_cli: Callable[...
     assert "protect interrupts FAILED: KeyboardInterrupt" in " ".join(done.err.split())
 
 
-def test_the_user_can_still_interrupt(run_cli: Callable[..., Finished], installed: Path) -> None:
+def test_the_user_can_still_interrupt(
+    run_cli: Callable[..., Finished], installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write("slow.yaml", ["hangs"], "[predicted]")
-    timer = threading.Thread(target=_interrupt_the_hanging, daemon=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    timer = threading.Thread(target=_interrupt_the_hanging, args=[tmp_path], daemon=True)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests behind it
     try:
         timer.start()
@@ -290,8 +291,8 @@ def test_the_user_can_still_interrupt(run_cli: Callable[..., Finished], installe
     assert not Path("results").exists()
 
 
-def _interrupt_the_hanging() -> None:
+def _interrupt_the_hanging(folder: Path) -> None:
     """Ctrl-C as soon as the plugin hangs."""
-    while not getattr(sys.modules.get("hostile.plugins"), "HANGING", False):
+    while not list(folder.glob("linkbench-plugin-*/hanging")):
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)

@@ -21,7 +21,7 @@ from linkbench.attackers.likelihood import Likelihood
 from linkbench.attackers.predicted import Predicted
 from linkbench.errors import InputError
 from linkbench.metrics.ranking import count_ranks, expected_success
-from linkbench.stages.evidence import gather, ranked_scores
+from linkbench.stages.evidence import gather, own_scores
 
 LEARNERS = [Likelihood, Calibrated]
 
@@ -212,7 +212,7 @@ def test_nobodys_label_bears_on_his_own_score(kind: type[Learner], published: bo
 
         held_out = {} if published else {name: of(np.arange(20, 40)) for name in ("clean", "protected")}
         target = gather(kind(), cohort, of(linked), held_out, 0)
-        found = ranked_scores(kind(), table, target, group=False)
+        found = own_scores(kind(), table, target, group=False)
         return np.concatenate([block for _, block in found.blocks()], axis=1)[found.row]
 
     before, moved = scores(people), False

@@ -16,7 +16,7 @@ from linkbench.attackers.predicted import Predicted
 from linkbench.cohorts.paper_tables import PaperTablesCohort
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.metrics.ranking import TIE
-from linkbench.stages.evidence import gather, ranked_scores
+from linkbench.stages.evidence import gather, own_scores
 
 AUTHORS = json.loads((Path(__file__).parent / "data" / "authors_windows.json").read_text())
 
@@ -39,7 +39,7 @@ def scores() -> Any:
     people = PaperTablesCohort().build(genomes, 0)
     assert people.predictions is not None
     predicted = Artefact({"photo": np.arange(len(people)), "probabilities": people.predictions}, {})
-    lazy = ranked_scores(Predicted(), genomes, gather(Predicted(), people, predicted, {}, 0), group=False)
+    lazy = own_scores(Predicted(), genomes, gather(Predicted(), people, predicted, {}, 0), group=False)
     assert people.truth.tolist() == list(range(456))
     return np.concatenate([block for _, block in lazy.blocks()], axis=1)[lazy.row]
 

@@ -18,7 +18,7 @@ from linkbench.attackers.pooling import CORRELATIONS, calibrated_correlation, fu
 from linkbench.errors import InputError
 from linkbench.metrics.ranking import count_ranks, expected_success
 from linkbench.results.folder import read
-from linkbench.stages.evidence import gather, ranked_scores
+from linkbench.stages.evidence import gather, own_scores
 from linkbench.testing import conformance
 
 PEOPLE, PHOTOS = 60, 4
@@ -110,7 +110,7 @@ class Pair:
         if linked == "clean":
             held_out["protected"] = self.of("clean", self.own)
         target = gather(plugin, self.people, self.of(linked, self.linked), held_out, 3, self.of("clean", self.linked))
-        return ranked_scores(plugin, self.genomes, target)
+        return own_scores(plugin, self.genomes, target)
 
     def success(self, **params: Any) -> float:
         ranks = count_ranks(self.scores(**params))

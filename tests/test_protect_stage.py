@@ -40,10 +40,12 @@ class EightBit(Channel):
 
 @dataclass
 class Chosen:
-    """Stands for a `Use`: a plugin object under a name."""
+    """Stands for a `Spec`: a plugin object under a name, as one of linkbench's own."""
 
     object: Any
     label: str = "chosen"
+    kind: str = "defender"
+    name: str = "none"
     params: dict[str, Any] = field(default_factory=dict)
 
     def plugin(self) -> Any:

@@ -11,6 +11,7 @@ T = TypeVar("T")
 Listener = Callable[[int, int], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 
 def advance(done: int, total: int) -> None:
@@ -36,3 +37,20 @@ def listening(listener: Listener | None) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+def note(text: str) -> None:
+    """Say that a plugin of the running stage did something that it should not, and that harmed nobody."""
+    notes = _notes.get()
+    if notes is not None and text not in notes:
+        notes.append(text)
+
+
+@contextlib.contextmanager
+def noting(notes: list[str]) -> Iterator[None]:
+    """Collect what is noted."""
+    token = _notes.set(notes)
+    try:
+        yield
+    finally:
+        _notes.reset(token)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, Protocol
 
 from linkbench.api.cores import one_thread
 from linkbench.api.data import Artefact
-from linkbench.api.progress import listening
+from linkbench.api.progress import listening, noting
 from linkbench.errors import InputError, LinkbenchError
 from linkbench.execution.limits import OverdueError, limited, put_back, user_interrupts
 from linkbench.execution.stdout import Printed, captured
+from linkbench.harness.proposals import expect
 from linkbench.plan.builder import Plan, Step
 from linkbench.plan.task import Task
 from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
@@ -95,6 +96,7 @@ class Run:
         self.interrupted: Callable[[], bool] = lambda: True
         self.records: dict[str, Record] = {}
         self.failures: dict[str, Failure] = {}
+        self.expected = False  # whether it is known which plugins will want a process of their own
 
     def key(self, step: Step) -> dict[str, Any] | None:
         """Everything that decides the result of a step; None while an input is not known yet."""
@@ -191,6 +193,12 @@ class Run:
         listener = watcher.begin(step, step_label(step)) if watcher else None
         notes: list[str] = []
         printed = Printed()
+        if not self.expected:
+            self.expected = True
+            expect(
+                (other.specs.values() for other in self.plan.steps.values()),
+                any(other.on_device for other in self.plan.steps.values()),
+            )
         stage = getattr(importlib.import_module(module), function)
         torch = "torch" in key["libraries"] or any(map(_computes, key["plugins"].values()))
         try:
@@ -198,6 +206,7 @@ class Run:
                 # before the clock runs: an import that is broken off leaves halves
                 one_thread() if torch else contextlib.nullcontext(),
                 put_back(notes),
+                noting(notes),
                 captured(printed),
                 listening(listener),
                 limited(self.limit, self._stuck(id_, printed)),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from linkbench.api import seeds
 from linkbench.api.base import Defender
+from linkbench.api.budget import Budget
 from linkbench.api.data import Array
 from linkbench.api.knowledge import StudySet
 from linkbench.api.training_data import Examples, TrainingData
@@ -21,7 +22,7 @@ from linkbench.errors import PluginError
 from linkbench.harness.adoption import adopters
 from linkbench.harness.budget import excess, project
 from linkbench.harness.checks import Guard, check_photos
-from linkbench.harness.knowledge import Known, check_known, study_set, tell
+from linkbench.harness.knowledge import Known, check_known, learns, study_set, tell
 from linkbench.models.predictor import Predictor, frozen
 from linkbench.models.seeding import seeded
 
@@ -39,14 +40,12 @@ class Defence:
     def __init__(self, defender: Defender, known: Known, who: str, learned: Any = None) -> None:
         check_known(defender, known, who)
         self.defender, self.known, self.who, self.learned = defender, known, who, learned
-        self.budget = defender.budget()
-        if problem := self.budget.problem():
-            raise PluginError(f"{who} states an impossible budget: {problem}")
+        self.budget = stated_budget(defender, who)
         self.guard = Guard(known.predictor if "predictor" in defender.needs else None, who)
 
     def learn(self, study: StudySet) -> Any:
         """What the defender works out before it changes any photo; None if it does not learn."""
-        if type(self.defender).learn is not Defender.learn:
+        if learns(self.defender):
             with seeded(study.device, seeds.derive(study.seed, "torch")):
                 self.learned = self.defender.learn(study)
             self.guard.check()
@@ -61,19 +60,40 @@ class Defence:
         index by default; using: bool [b], whose photos are changed at all. Raises PluginError for what is no photo,
         and for a network that was changed.
         """
+        out = self.propose(photos, index, keys=keys)
+        return settle(photos, out, self.budget, self.who, using)
+
+    def propose(self, photos: Tensor, index: Array, *, keys: Array | None = None) -> Any:
+        """What the defender itself makes of a batch, whatever that is; see `perturb`."""
         told = tell(self.defender, self.known, index, photos.device, keys=keys, learned=self.learned)
         # a plugin should draw from its knowledge; one that draws from torch is at least repeatable
         with seeded(str(photos.device), seeds.derive(self.known.seed, "torch", told.keys[0])):
             out = self.defender.perturb(photos.clone(), told)
-        out = check_photos(out, photos, self.who)
         self.guard.check()
-        beyond = excess(photos, out, self.budget)
-        out = project(photos, out, self.budget)
-        if using is not None and not using.all():
-            chosen = torch.from_numpy(np.ascontiguousarray(using)).to(photos.device)
-            out = torch.where(chosen[:, None, None, None], out, photos)
-            beyond = beyond.where(chosen, 0.0)
-        return Defended(out, beyond)
+        return out
+
+
+def stated_budget(defender: Defender, who: str) -> Budget:
+    """The budget of a defender. Raises PluginError for an impossible one."""
+    budget = defender.budget()
+    if problem := budget.problem():
+        raise PluginError(f"{who} states an impossible budget: {problem}")
+    return budget
+
+
+def settle(photos: Tensor, proposed: Any, budget: Budget, who: str, using: Array | None = None) -> Defended:
+    """What a defender made of a batch, checked, measured and taken back to the budget: the harness's part.
+
+    using: bool [b], whose photos are changed at all. Raises PluginError for what is no photo.
+    """
+    out = check_photos(proposed, photos, who)
+    beyond = excess(photos, out, budget)
+    out = project(photos, out, budget)
+    if using is not None and not using.all():
+        chosen = torch.from_numpy(np.ascontiguousarray(using)).to(photos.device)
+        out = torch.where(chosen[:, None, None, None], out, photos)
+        beyond = beyond.where(chosen, 0.0)
+    return Defended(out, beyond)
 
 
 def learn(data: TrainingData, defender: Defender, network: nn.Module, purpose: str) -> Any:

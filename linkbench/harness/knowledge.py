@@ -56,6 +56,11 @@ def check_known(defender: Defender, known: Known, who: str) -> None:
             raise PluginError(f"{who} must {what}")
 
 
+def learns(defender: Defender) -> bool:
+    """Whether it works something out from many photos before it changes any."""
+    return type(defender).learn is not Defender.learn
+
+
 def tell(
     defender: Defender, known: Known, index: Array, device: Any, *, keys: Array | None = None, learned: Any = None
 ) -> Knowledge:

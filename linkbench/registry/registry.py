@@ -162,6 +162,19 @@ class Registry:
         raise PluginError(f"{target} is registered as no {kind}; register it in a package")
 
 
+_ONLY: list[Registration] | None = None
+
+
+def only(plugins: list[list[str]]) -> None:
+    """From now on there are linkbench's own plugins and these registrations, whatever else is installed.
+
+    For the process of a plugin, in which the code of no other may run.
+    """
+    global _ONLY
+    _ONLY = [Registration(*plugin) for plugin in plugins]
+    registry.cache_clear()
+
+
 @functools.cache
 def registry() -> Registry:
     """Built-ins and every installed package with an entry point in the group `linkbench`, loaded once."""
@@ -169,6 +182,10 @@ def registry() -> Registry:
     builtins, own = (importlib.import_module(f"linkbench.{name}") for name in ("registry.builtins", "version"))
     out = Registry()
     out.add_module(builtins, "linkbench", own.__version__)
+    if _ONLY is not None:
+        for plugin in _ONLY:
+            out.plugins[plugin.kind][plugin.name] = plugin
+        return out
     for entry in sorted(importlib.metadata.entry_points(group="linkbench"), key=lambda entry: entry.name):
         distribution = entry.dist.name if entry.dist else "unknown"
         version = entry.dist.version if entry.dist else "0"

@@ -14,7 +14,7 @@ from linkbench.metrics import ranking
 from linkbench.metrics.ranking import Ranks
 from linkbench.risk.person import Pile
 from linkbench.risk.reading import Reading
-from linkbench.stages.evidence import Lesson, Target, ranked_scores
+from linkbench.stages.evidence import Lesson, Target, own_scores
 
 TOP_K = (1, 10)
 """The k of success@k."""
@@ -93,7 +93,7 @@ def _curve(
         np.tile(pile.own, shots),
         [Lesson(np.arange(len(every)), training, labels)],
     )
-    ranks = ranking.count_ranks(ranked_scores(attacker, pile.genomes, target))
+    ranks = ranking.count_ranks(own_scores(attacker, pile.genomes, target))
     people = len(pile.genomes)
     measured = sizes(people)
     success = ranking.success_curves(ranks, people, TOP_K, measured)

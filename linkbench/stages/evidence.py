@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,9 +13,13 @@ import numpy as np
 from linkbench.api import seeds
 from linkbench.api.base import Attacker
 from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes, most_likely
+from linkbench.api.schema import Schema
 from linkbench.attackers.pooling import units
+from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError, PluginError
-from linkbench.metrics.ranking import Scores
+from linkbench.harness.proposals import Here, Proposer
+from linkbench.metrics.ranking import Scores, UnsteadyScoresError
+from linkbench.plan.task import Task
 
 FOLDS = 5
 """Where no photos were held out to learn from, people are split and each part is judged by what the others teach."""
@@ -141,56 +146,184 @@ def _evidence(attacker: Attacker, people: Cohort, predicted: Artefact) -> Eviden
     )
 
 
-def ranked_scores(attacker: Attacker, genomes: Genomes, target: Target, *, group: bool = True) -> Scores:
+class Question(NamedTuple):
+    """What an attacker is asked: photos with equal evidence and genomes with equal probabilities are asked about once.
+
+    shown: what `Scoring` is made from besides; kept: float64 [C, V], the genomes; row: int64 [n], the row of each photo
+    in the table of scores; column: int64 [n], that of its true genome; rows: R; weight: float64 [C], how many genomes
+    share a column, or None for one each; place: int64 [M], the column of each genome, or None where it is its number.
+    """
+
+    shown: Artefact
+    kept: Array
+    row: Array
+    column: Array
+    rows: int
+    weight: Array | None
+    place: Array | None
+
+
+def question(genomes: Genomes, target: Target, *, group: bool = True, hidden: bool = False) -> Question:
+    """Put the question. group=False keeps a column for every genome; hidden: photos and genomes come in an order that
+    only who knows the answers could work out, so that where they stand says nothing, nor does the order of calls."""
+    secret = hashlib.sha256(target.truth.tobytes() + target.photo.tobytes() + genomes.ids.tobytes()).digest()
+    random = np.random.default_rng(int.from_bytes(secret, "little")) if hidden else None
+    row = np.empty(len(target.photo), dtype=np.int64)
+    arrays: dict[str, Any] = {}
+    sizes, start = [], 0
+    for number, lesson in enumerate(target.lessons):
+        ask = _together if target.pooled else _distinct
+        asked, group_of, count = ask(target.evidence.rows(lesson.photos), random)
+        row[lesson.photos] = start + group_of
+        start += count
+        for what, evidence in (("asked", asked), ("training", lesson.training)):
+            given = {name: getattr(evidence, name) for name in PARTS}
+            arrays |= {f"{number}/{what}/{name}": part for name, part in given.items() if part is not None}
+        arrays[f"{number}/labels"] = lesson.labels
+        sizes.append([len(asked), len(lesson.training), count])
+    kept, place, weight = _group_genomes(genomes) if group else (genomes.log_p, None, None)
+    if random is not None:
+        order = random.permutation(len(kept))
+        kept, weight = kept[order], None if weight is None else weight[order]
+        place = np.argsort(order) if place is None else np.argsort(order)[place]
+    column = target.truth if place is None else place[target.truth]
+    shown = Artefact(arrays, {"schema": genomes.schema.to_json(), "sizes": sizes})
+    return Question(shown, kept, row, column, start, weight, place)
+
+
+def _distinct(evidence: Evidence, random: np.random.Generator | None) -> tuple[Evidence, Array, int]:
+    """The evidence that differs, which of it each photo has, and how many rows of scores it has."""
+    first, group_of = _group(evidence)
+    if random is not None:
+        order = random.permutation(len(first))
+        first, group_of = first[order], np.argsort(order)[group_of]
+    return evidence.rows(first), group_of, len(first)
+
+
+def _together(evidence: Evidence, random: np.random.Generator | None) -> tuple[Evidence, Array, int]:
+    """All of it, photos that are scored together numbered from 0; the number of each, and how many there are."""
+    assert evidence.person is not None
+    people, group_of = np.unique(evidence.person, return_inverse=True)
+    if random is not None:
+        group_of = random.permutation(len(people))[group_of]
+    asked = replace(evidence, person=group_of)
+    return asked if random is None else asked.rows(random.permutation(len(asked))), group_of, len(people)
+
+
+class Scoring:
+    """The proposer of scores. inputs: question, as `Question.shown`; genomes: log_p, as `Question.kept`."""
+
+    def __init__(self, task: Task, ask: Any) -> None:
+        self._begin(task.specs["attacker"].plugin(), task.inputs["question"], task.inputs["genomes"].array("log_p"))
+
+    @classmethod
+    def of(cls, attacker: Attacker, asked: Question) -> Scoring:
+        """For an attacker who is in no registry."""
+        made = cls.__new__(cls)
+        made._begin(attacker, asked.shown, asked.kept)
+        return made
+
+    def _begin(self, attacker: Attacker, shown: Artefact, kept: Array) -> None:
+        self.attacker, self.kept = attacker, kept
+        self.schema = Schema.from_json(shown.meta["schema"])
+        self.parts = []
+        for number, (*sizes, count) in enumerate(shown.meta["sizes"]):
+            asked, training = (
+                Evidence(self.schema, size, *(_part(shown, f"{number}/{what}/{name}") for name in PARTS))
+                for what, size in zip(("asked", "training"), sizes, strict=True)
+            )
+            self.parts.append((asked, attacker.learn(training, shown.array(f"{number}/labels")), count))
+
+    def score(self, given: Parcel) -> Parcel:
+        """scores [R, stop - start] of all photos and the genomes from meta start to stop."""
+        some = Genomes(self.schema, np.zeros(0, "S1"), self.kept[given.meta["start"] : given.meta["stop"]])
+        found = [
+            real_numbers(self.attacker.score(evidence, some, learned), (count, len(some)), self.attacker)
+            for evidence, learned, count in self.parts
+        ]
+        return Parcel({"scores": np.concatenate(found)}, {})
+
+    def compete(self, given: Parcel) -> Parcel:
+        """The scores [n, m] of a population after it has competed."""
+        scores = given.arrays["scores"]
+        return Parcel({"scores": real_numbers(self.attacker.compete(scores), scores.shape, self.attacker)}, {})
+
+
+def _part(artefact: Artefact, name: str) -> Array | None:
+    return artefact.array(name) if name in artefact.arrays else None
+
+
+PARTS = ("variants", "probabilities", "truth", "person", "protected")
+"""The arrays of an `Evidence`."""
+
+HELD = 30_000_000
+"""Scores of foreign code that are held, so that each pair is asked about once; of more the digests are compared."""
+
+
+def ranked_scores(there: Proposer, asked: Question, attacker: Attacker) -> Scores:
     """The attacker's scores, computed once for photos with equal evidence and genomes with equal probabilities.
 
-    group=False keeps a column for every genome.
+    Raises PluginError for what is no table of scores.
     """
-    row = np.empty(len(target.photo), dtype=np.int64)
-    start = 0
-    parts: list[tuple[Evidence, Any, int]] = []
-    for lesson in target.lessons:
-        evidence = target.evidence.rows(lesson.photos)
-        learned = attacker.learn(lesson.training, lesson.labels)
-        if target.pooled:
-            assert evidence.person is not None
-            _, place = np.unique(evidence.person, return_inverse=True)
-            evidence = replace(evidence, person=place)
-        else:
-            first, place = _group(evidence)
-            evidence = evidence.rows(first)
-        row[lesson.photos] = start + place
-        parts.append((evidence, learned, int(place.max()) + 1))
-        start += parts[-1][2]
-    kept, column, weight = _group_genomes(genomes) if group else (genomes.log_p, None, None)
 
-    def block(begin: int, end: int) -> Array:
-        some = Genomes(genomes.schema, genomes.ids[:0], kept[begin:end])
-        return np.concatenate(
-            [
-                check_scores(attacker.score(evidence, some, learned), (count, len(some)), attacker)
-                for evidence, learned, count in parts
-            ]
-        )
+    def block(start: int, stop: int) -> Array:
+        shape = (asked.rows, stop - start)
+        answer = there.call("score", Parcel({}, {"start": start, "stop": stop}), most=8 * shape[0] * shape[1])
+        return check_scores(answer.arrays.get("scores"), shape, attacker)
 
-    true_column = target.truth if column is None else column[target.truth]
-    return Scores(block, row, true_column, start, len(kept), weight)
+    scores = Scores(block, asked.row, asked.column, asked.rows, len(asked.kept), asked.weight)
+    if not there.foreign:
+        return scores
+    if asked.rows * len(asked.kept) > HELD:
+        return scores._replace(block=_steady(block))
+    table = np.concatenate([found for _, found in scores.blocks()], axis=1)
+    return scores._replace(block=lambda start, stop: table[:, start:stop])
+
+
+def own_scores(attacker: Attacker, genomes: Genomes, target: Target, *, group: bool = True) -> Scores:
+    """The scores of an attacker of linkbench's own, who need be in no registry."""
+    asked = question(genomes, target, group=group)
+    return ranked_scores(Here(Scoring.of(attacker, asked)), asked, attacker)
+
+
+def _steady(block: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
+    """The same blocks; raises UnsteadyScoresError for one that differs from what it was before, by its digest."""
+    known: dict[tuple[int, int], bytes] = {}
+
+    def compared(start: int, stop: int) -> Array:
+        found = block(start, stop)
+        digest = hashlib.sha256(np.ascontiguousarray(found).view(np.uint8).data).digest()
+        if known.setdefault((start, stop), digest) != digest:
+            raise UnsteadyScoresError("gave other scores when it was asked about the same photos and genomes again")
+        return found
+
+    return compared
 
 
 def check_scores(scores: Any, shape: tuple[int, int], attacker: Attacker) -> Array:
     """Refuse what is no table of scores. Raises PluginError."""
-    who = f"attacker class {type(attacker).__name__}"
-    if type(scores) is not np.ndarray or scores.shape != shape:  # a subclass may answer differently each time
-        found = scores.shape if type(scores) is np.ndarray else type(scores).__name__
-        raise PluginError(f"{who} must return scores of shape {shape}, it returned {found}")
-    if scores.dtype.kind not in "fiu":
-        raise PluginError(f"{who} must return real numbers as scores, it returned {scores.dtype}")
+    real_numbers(scores, shape, attacker)
     # one sum is quicker than a look at every score, and as NaN or infinite as any of them
     with np.errstate(all="ignore"):
         total = float(scores.sum(dtype=np.float64))
     if not math.isfinite(total):
-        raise PluginError(f"{who} returned scores that are NaN or infinite")
+        raise PluginError(f"{_who(attacker)} returned scores that are NaN or infinite")
+    table: Array = scores
+    return table
+
+
+def real_numbers(scores: Any, shape: tuple[int, ...], attacker: Attacker) -> Array:
+    """Refuse what is no plain array of real numbers of this shape. Raises PluginError."""
+    if type(scores) is not np.ndarray or scores.shape != shape:  # a subclass may answer differently each time
+        found = scores.shape if type(scores) is np.ndarray else type(scores).__name__
+        raise PluginError(f"{_who(attacker)} must return scores of shape {shape}, it returned {found}")
+    if scores.dtype.kind not in "fiu":
+        raise PluginError(f"{_who(attacker)} must return real numbers as scores, it returned {scores.dtype}")
     return scores
+
+
+def _who(attacker: Attacker) -> str:
+    return f"attacker class {type(attacker).__name__}"
 
 
 def _group(evidence: Evidence) -> tuple[Array, Array]:

@@ -21,11 +21,13 @@ from linkbench.api.data import (
     most_likely,
 )
 from linkbench.errors import InputError, PluginError
+from linkbench.harness.proposals import proposing
 from linkbench.metrics import open_set, ranking
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
-from linkbench.stages.evidence import gather, ranked_scores
-from linkbench.stages.matching import matched
+from linkbench.registry.foreign import foreign
+from linkbench.stages.evidence import gather, question, ranked_scores
+from linkbench.stages.matching import Match, check_size, matched
 
 
 def genomes(task: Task) -> Artefact:
@@ -83,33 +85,31 @@ def rank(task: Task) -> Artefact:
 
     Photos that are scored together share a rank.
     """
-    attacker: Attacker = task.specs["attacker"].plugin()
+    spec = task.specs["attacker"]
+    attacker: Attacker = spec.plugin()
     table = Genomes.of(task.inputs["genomes"])
     people = Cohort.of(task.inputs["cohort"])
     held_out = {kind: task.inputs[kind] for kind in attacker.learns_from() if kind in task.inputs}
     target = gather(attacker, people, task.inputs["predict"], held_out, task.seed, task.inputs.get("unprotected"))
+    if attacker.joint:
+        check_size(len(target.photo), len(table))
+    asked = question(table, target, group=not attacker.joint, hidden=bool(foreign([spec])))
+    told = {"question": asked.shown, "genomes": Artefact({"log_p": asked.kept}, {})}
     sampled: dict[str, Any] = {}
     settings = Measure.model_validate(task.settings)
-    if attacker.joint:
-        scores, sampled = matched(attacker, table, target, settings, seeds.derive(task.seed, "matching"))
-    else:
-        scores = ranked_scores(attacker, table, target)
-    if not attacker.sees:  # every genome ties with every other: nothing to count
-        ranks = ranking.Ranks(np.zeros(len(target.photo), np.int64), np.full(len(target.photo), len(table) - 1))
-        parts = np.full(len(target.photo), 0.5)
-        roc = ranking.Roc(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5, parts)
-    else:
+    who = f"attacker {spec.label}"
+    with proposing(Task(told, task.specs, {}, 0, task.device), "linkbench.stages.evidence:Scoring", who) as there:
         try:
-            ranks = ranking.count_ranks(scores)
-            counted = ranking.tally(scores)
+            if attacker.joint:
+                match = Match(attacker, there, asked)
+                scores, sampled = matched(match, len(table), target, settings, seeds.derive(task.seed, "matching"))
+            else:
+                scores = ranked_scores(there, asked, attacker)
+            ranks, roc, counted = _places(attacker, scores, len(target.photo), len(table))
         except ranking.UnsteadyScoresError as error:
-            label = task.specs["attacker"].label
-            raise PluginError(
-                f"attacker {label} {error}; a score may depend on nothing but its photo and genome"
-            ) from None
-        roc = ranking.roc_of(counted)
-        if not attacker.joint:  # whose scores in a pile are not those among all genomes
-            sampled = _open_set(counted, settings)
+            raise PluginError(f"{who} {error}; a score may depend on nothing but its photo and genome") from None
+    if counted is not None and not attacker.joint:  # whose scores in a pile are not those among all genomes
+        sampled = _open_set(counted, settings)
     return Artefact(
         {
             "photo": target.photo,
@@ -138,6 +138,19 @@ def _open_set(counted: ranking.Tally, settings: Measure) -> dict[str, Any]:
         "open_threshold": found.threshold,
         "open_others": found.others,
     }
+
+
+def _places(
+    attacker: Attacker, scores: ranking.Scores, photos: int, genomes: int
+) -> tuple[ranking.Ranks, ranking.Roc, ranking.Tally | None]:
+    """Ranks, the curve over thresholds, and what it was counted from."""
+    if attacker.sees:
+        ranks = ranking.count_ranks(scores)
+        counted = ranking.tally(scores)
+        return ranks, ranking.roc_of(counted), counted
+    # every genome ties with every other: nothing to count
+    ranks = ranking.Ranks(np.zeros(photos, np.int64), np.full(photos, genomes - 1))
+    return ranks, ranking.Roc(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5, np.full(photos, 0.5)), None
 
 
 def curve(name: str, roc: ranking.Roc) -> dict[str, Any]:

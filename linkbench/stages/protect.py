@@ -6,20 +6,26 @@ depends on its batch only in the rounding of the networks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from linkbench.api import seeds
 from linkbench.api.base import Channel, Defender
-from linkbench.api.data import TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
+from linkbench.api.data import MISSING, TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
 from linkbench.api.progress import track
+from linkbench.api.schema import Schema
+from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError
 from linkbench.harness.adoption import adopters, check_listed
 from linkbench.harness.checks import check_photos
-from linkbench.harness.knowledge import Known, reference_population, study_set
+from linkbench.harness.knowledge import Known, check_known, learns, reference_population, study_set
+from linkbench.harness.proposals import Proposer, Shown, network_only, proposing
 from linkbench.plan.task import Task
+from linkbench.registry.spec import Spec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,57 +46,129 @@ def batches(count: int, shape: tuple[int, ...], device: str) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
+class Perturbing:
+    """The proposer of photos changed by a defender.
+
+    inputs: known (see `known_to`); model0, model1, .. (trained predictors, averaged) where the defender sees any.
+    """
+
+    def __init__(self, task: Task, ask: Any) -> None:
+        from linkbench.harness.defend import Defence
+
+        spec = task.specs["defender"]
+        defender: Defender = spec.plugin()
+        self.device = task.device
+        known, self.given = _known(task, defender), task.inputs["known"]
+        self.known, self.defender, self.who = known, defender, f"defender {spec.label}"
+        self.models = models_of(task)
+        self.defence = Defence(defender, known, self.who)
+        self.learned: dict[int, Any] = {}
+
+    def learn(self, given: Parcel) -> Parcel:
+        """Work out what there is to work out. meta: seed; number, under which it is remembered, 0 if none is given."""
+        study = self._study_set(int(given.meta["seed"]))
+        self.learned[int(given.meta.get("number", 0))] = self.defence.learn(study)
+        return Parcel({}, {})
+
+    def _study_set(self, seed: int) -> StudySet:
+        from linkbench.models.predictor import untrained
+
+        rows, clean = np.array(self.given.array("studied")), self.given.array("photos")
+        return study_set(
+            self.defender,
+            self.known,
+            lambda index: pixels(clean[rows[index]], self.device),
+            rows,
+            keys=rows,
+            size=int(clean.shape[-1]),
+            device=self.device,
+            seed=seed,
+            untrained=(lambda: untrained(self.models[0], self.device)) if self.models else None,
+        )
+
+    def perturb(self, given: Parcel) -> Parcel:
+        """photos: float32 [b, 3, h, w] in [0, 1], of the rows int64 [b] of the cohort; gives photos."""
+        photos = on_device(given.arrays["photos"], self.device)
+        out = self.defence.propose(photos, given.arrays["rows"])
+        return Parcel({"photos": check_photos(out, photos, self.who)}, {})
+
+
+def on_device(photos: Any, device: str) -> Any:
+    """Photos as they crossed, a tensor or an array, as a tensor on the device; their order in memory stays."""
+    import torch
+
+    return torch.from_numpy(photos).to(device) if type(photos) is np.ndarray else photos
+
+
+def bytes_of(photos: Array, parts: list[slice]) -> int:
+    """Bytes of the largest batch of photos in single precision: no answer about one has more."""
+    return 4 * int(np.prod(photos.shape[1:])) * max((part.stop - part.start for part in parts), default=0)
+
+
+def models_of(task: Task) -> list[Artefact]:
+    """The trained predictors that a defender may see, in their order."""
+    names = sorted(task.inputs, key=lambda name: (len(name), name))
+    return [task.inputs[name] for name in names if name.startswith("model")]
+
+
 def _predictor(task: Task) -> Any:
     """The predictor that the defender may see, or None; several are averaged."""
     from linkbench.models.predictor import ensemble, load_predictor
 
-    artefacts = [
-        task.inputs[name]
-        for name in sorted(task.inputs, key=lambda name: (len(name), name))
-        if name.startswith("model")
-    ]
-    models = [load_predictor(artefact, task.device) for artefact in artefacts]
+    models = [load_predictor(artefact, task.device) for artefact in models_of(task)]
     return ensemble(models) if models else None
 
 
-def known_to(task: Task, defender: Defender, people: Cohort, seed: int) -> Known:
-    """What there is to know about the photos of the cohort, by row, as far as the defender needs it."""
-    genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
+def _known(task: Task, defender: Defender) -> Known:
+    """What the harness wrote down in `known_to`, with the networks that are seen."""
+    given = task.inputs["known"]
     channel: Channel | None = task.specs["channel"].plugin() if "channel" in task.specs else None
-    log_p = reference = None
-    if genomes is not None and "genome" in defender.needs:
-        log_p = genomes.log_p[people.truth]
-    if genomes is not None and "reference" in defender.needs:
-        reference = reference_population(people, genomes, seed)
+    held = {name: given.array(name) for name in ("log_p", "reference", "labels", "identity") if name in given.arrays}
     return Known(
-        schema=people.schema,
-        seed=seed,
+        schema=Schema.from_json(given.meta["schema"]),
+        seed=int(given.meta["seed"]),
         predictor=_predictor(task) if "predictor" in defender.needs else None,
-        log_p=log_p,
-        reference=reference,
-        labels=people.labels,
-        identity=people.identity,
         channel=channel.through if channel is not None and defender.optimises_through() else None,
+        **held,
     )
 
 
-def studied(task: Task, defender: Defender, known: Known, people: Cohort, clean: Array) -> StudySet:
-    """What a defender may study first: as a poison the photos that it will change, else those of the training split."""
-    from linkbench.models.predictor import untrained
+def known_to(task: Task, defender: Defender, people: Cohort, photo: Array, clean: Array, seed: int) -> Task:
+    """All that the process of a defender is told: what it needs about photos that it changes or studies, by row of the
+    cohort, and nothing about others; the predictors and the channel that it may see.
 
-    rows = np.flatnonzero(people.split == TRAIN)
-    first = next((task.inputs[name] for name in sorted(task.inputs) if name.startswith("model")), None)
-    return study_set(
-        defender,
-        known,
-        lambda index: pixels(clean[rows[index]], task.device),
-        rows,
-        keys=rows,
-        size=int(clean.shape[-1]),
-        device=task.device,
-        seed=seeds.derive(known.seed, "learn"),
-        untrained=None if first is None else lambda: untrained(first, task.device),
-    )
+    photo: int64 [n], rows of the photos that it will change; seed: for its random numbers. Raises PluginError where it
+    needs what there is not.
+    """
+    genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
+    studied = np.flatnonzero(people.split == TRAIN) if learns(defender) else photo[:0]
+    seen = np.union1d(photo, studied)
+    arrays: dict[str, Any] = {
+        "studied": studied,
+        "photos": Shown(clean, studied),
+        "identity": _only(people.identity, seen, MISSING),
+    }
+    if genomes is not None and "genome" in defender.needs:
+        log_p = np.zeros((len(people), genomes.log_p.shape[1]))
+        log_p[seen] = genomes.log_p[people.truth[seen]]
+        arrays["log_p"] = log_p
+    if genomes is not None and "reference" in defender.needs:
+        arrays["reference"] = reference_population(people, genomes, seed)
+    if "labels" in defender.needs:
+        arrays["labels"] = _only(people.labels, seen, MISSING)
+    known = Artefact(arrays, {"schema": people.schema.to_json(), "seed": seed})
+    models = {name: network_only(each) for name, each in task.inputs.items() if name.startswith("model")}
+    there = Known(people.schema, seed, models or None, arrays.get("log_p"), arrays.get("reference"), people.labels)
+    check_known(defender, there, f"defender {task.specs['defender'].label}")
+    specs = {role: spec for role, spec in task.specs.items() if role in ("defender", "channel")}
+    return Task({"known": known, **models}, specs, {}, seed, task.device)
+
+
+def _only(values: Array, rows: Array, other: int) -> Array:
+    """The values of some rows, all others replaced."""
+    out = np.full_like(values, other)
+    out[rows] = values[rows]
+    return out
 
 
 def protect(task: Task) -> Artefact:
@@ -100,7 +178,7 @@ def protect(task: Task) -> Artefact:
     beyond its budget the plugin went before the harness took it back, known once the photos have been consumed.
     Setting `own`: an attacker runs the tool on photos of his own people, with random numbers of his own.
     """
-    from linkbench.harness.defend import Defence
+    from linkbench.harness.defend import settle, stated_budget
 
     spec = task.specs["defender"]
     defender: Defender = spec.plugin()
@@ -110,19 +188,28 @@ def protect(task: Task) -> Artefact:
     if task.settings.get("own"):
         seed = seeds.derive(seed, "own")
         defender = defender.model_copy(update={"identities": None})  # those are other people's
-    known = known_to(task, defender, people, seed)
-    defence = Defence(defender, known, who)
-    defence.learn(studied(task, defender, known, people, clean))
+    told = known_to(task, defender, people, photo, clean, seed)
+    budget = stated_budget(defender, who)
     check_listed(people.identity, defender, who)
     using = adopters(people.identity, defender, seed)
+    parts = batches(len(photo), clean.shape, task.device)
+    waiting: deque[Tensor] = deque()  # photos that are away to be changed
     projected: list[Array] = []
 
+    def given() -> Iterator[Parcel]:
+        for part in parts:
+            waiting.append(pixels(clean[photo[part]], task.device))
+            yield Parcel({"photos": waiting[-1], "rows": photo[part]}, {})
+
     def blocks() -> Iterator[Array]:
-        for part in track(batches(len(photo), clean.shape, task.device)):
-            rows = photo[part]
-            out = defence.perturb(pixels(clean[rows], task.device), rows, using=using[rows])
-            projected.append(out.excess.cpu().numpy())
-            yield out.photos.cpu().numpy()
+        with proposing(told, f"{__name__}:Perturbing", who) as there:
+            if learns(defender):
+                there.call("learn", Parcel({}, {"seed": seeds.derive(seed, "learn")}), most=0)
+            for part, answer in zip(track(parts), there.each("perturb", given(), bytes_of(clean, parts)), strict=True):
+                changed = on_device(answer.arrays.get("photos"), task.device)
+                out = settle(waiting.popleft(), changed, budget, who, using[photo[part]])
+                projected.append(out.excess.cpu().numpy())
+                yield out.photos.cpu().numpy()
 
     single = np.dtype(np.float32)
     return Artefact(
@@ -132,33 +219,77 @@ def protect(task: Task) -> Artefact:
             # generated when it is asked for, which is after the photos
             "projected": Stream((len(photo),), single, (part for part in projected), after="photos"),
         },
-        {"budget": defence.budget.to_json()},
+        {"budget": budget.to_json()},
     )
+
+
+class Publishing:
+    """The proposer of photos after a channel; it is given nothing but photos."""
+
+    def __init__(self, task: Task, ask: Any) -> None:
+        spec = task.specs["channel"]
+        self.channel: Channel = spec.plugin()
+        self.device, self.who = task.device, f"channel {spec.label}"
+
+    def publish(self, given: Parcel) -> Parcel:
+        """photos: float32 [b, 3, h, w] in [0, 1]; gives photos."""
+        import torch
+
+        photos = on_device(given.arrays["photos"], self.device)
+        with torch.no_grad():
+            return Parcel({"photos": check_photos(self.channel.publish(photos.clone()), photos, self.who)}, {})
+
+
+class Publisher:
+    """A channel at work, wherever its code is, and what the harness does with what it puts out."""
+
+    def __init__(self, spec: Spec, there: Proposer, device: str) -> None:
+        self.eight_bit: bool = spec.plugin().eight_bit
+        self.there, self.device, self.who = there, device, f"channel {spec.label}"
+
+    def publish(self, photos: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Each batch of photos after the channel. Raises PluginError for what is no photo."""
+        waiting: deque[Tensor] = deque()
+
+        def given() -> Iterator[Parcel]:
+            for batch in photos:
+                waiting.append(batch)
+                yield Parcel({"photos": batch}, {})
+
+        for answer in self.there.each("publish", given()):
+            out = on_device(answer.arrays.get("photos"), self.device)
+            yield as_posted(out, waiting.popleft(), self.eight_bit, self.who)
+
+
+def as_posted(out: Any, photos: Tensor, eight_bit: bool, who: str = "the channel") -> Tensor:
+    """What a channel made of photos, checked: in [0, 1], multiples of 1/255 up to rounding where it has 8 bits."""
+    inside: Tensor = check_photos(out, photos, who).clamp(0, 1)
+    return inside.mul(255).round_().div_(255) if eight_bit else inside
+
+
+@contextlib.contextmanager
+def publisher(spec: Spec, device: str) -> Iterator[Publisher]:
+    """A channel, ready to be used."""
+    told = Task({}, {"channel": spec}, {}, 0, device)
+    with proposing(told, f"{__name__}:Publishing", f"channel {spec.label}") as there:
+        yield Publisher(spec, there, device)
 
 
 def publish(task: Task) -> Artefact:
     """The photos as the world sees them, after the channel: uint8 [n, 3, h, w] if it has 8 bits, else float32."""
     spec = task.specs["channel"]
-    channel: Channel = spec.plugin()
+    eight_bit: bool = spec.plugin().eight_bit
     source = task.inputs["protect"]
     photos = source.array("photos")
-    kind = np.dtype(np.uint8 if channel.eight_bit else np.float32)
+    kind = np.dtype(np.uint8 if eight_bit else np.float32)
+    parts = batches(len(photos), photos.shape, task.device)
 
     def blocks() -> Iterator[Array]:
-        for part in track(batches(len(photos), photos.shape, task.device)):
-            out = published(channel, pixels(photos[part], task.device), f"channel {spec.label}")
-            yield (out.mul(255) if channel.eight_bit else out).cpu().numpy().astype(kind)
+        with publisher(spec, task.device) as channel:
+            for out in track(channel.publish(pixels(photos[part], task.device) for part in parts), len(parts)):
+                yield (out.mul(255) if eight_bit else out).cpu().numpy().astype(kind)
 
     return Artefact({"photo": source.array("photo"), "photos": Stream(photos.shape, kind, blocks())}, {})
-
-
-def published(channel: Channel, photos: Tensor, who: str = "the channel") -> Tensor:
-    """Photos after the channel, in [0, 1], exact multiples of 1/255 up to rounding where it has 8 bits."""
-    import torch
-
-    with torch.no_grad():
-        out = check_photos(channel.publish(photos.clone()), photos, who).clamp(0, 1)
-        return out.mul(255).round_().div_(255) if channel.eight_bit else out
 
 
 def quality(task: Task) -> Artefact:
@@ -171,15 +302,19 @@ def quality(task: Task) -> Artefact:
     """
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
     protected, shown = task.inputs["protect"].array("photos"), task.inputs["publish"].array("photos")
-    channel: Channel | None = task.specs["channel"].plugin() if "channel" in task.specs else None
+    parts = batches(len(photo), clean.shape, task.device)
     columns: dict[str, Array] = {}
-    for part in track(batches(len(photo), clean.shape, task.device)):
-        before = pixels(clean[photo[part]], task.device)
-        middle, after = (pixels(photos[part], task.device) for photos in (protected, shown))
-        unprotected = before if channel is None else published(channel, before)
-        for name, values in _changes(before, middle, after, unprotected):
-            # into place: small results kept between large temporaries would stop the heap from being used again
-            columns.setdefault(name, np.empty(len(photo)))[part] = values.double().cpu().numpy()
+    with contextlib.ExitStack() as stack:
+        unprotected: Iterable[Tensor] = (pixels(clean[photo[part]], task.device) for part in parts)
+        if "channel" in task.specs:
+            unprotected = stack.enter_context(publisher(task.specs["channel"], task.device)).publish(unprotected)
+        for part, alone in zip(track(parts), unprotected, strict=True):
+            before, middle, after = (
+                pixels(photos, task.device) for photos in (clean[photo[part]], protected[part], shown[part])
+            )
+            for name, values in _changes(before, middle, after, alone):
+                # into place: small results kept between large temporaries would stop the heap from being used again
+                columns.setdefault(name, np.empty(len(photo)))[part] = values.double().cpu().numpy()
     arrays: dict[str, Array | Stream] = dict(columns)
     if task.settings.get("examples"):
         shown_first = slice(0, EXAMPLES)

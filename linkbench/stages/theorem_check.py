@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.api.base import Channel, Defender
+from linkbench.api.base import Defender
 from linkbench.api.data import TEST, TRAIN, Array, Artefact, Cohort
 from linkbench.api.progress import track
+from linkbench.boundary.messages import Parcel, checked
 from linkbench.errors import PluginError
+from linkbench.harness.proposals import Proposer, proposing
 from linkbench.plan.task import Task
-from linkbench.stages.protect import batches, known_to, photos_of, pixels, published, studied
+from linkbench.stages.protect import (
+    Perturbing,
+    Publisher,
+    batches,
+    bytes_of,
+    known_to,
+    on_device,
+    photos_of,
+    pixels,
+    publisher,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from linkbench.harness.defend import Defence
 
 DRAWS = 32
 """Patterns that the rule is averaged over: the repaired theorem speaks of the mean over draws of the pattern."""
@@ -41,7 +52,6 @@ def rule(task: Task) -> Artefact:
     """
     from linkbench.defenders import theorem
     from linkbench.defenders.patterns.keys import class_count, class_numbers
-    from linkbench.harness.defend import Defence
 
     spec = task.specs["defender"]
     defender: Defender = spec.plugin()
@@ -59,26 +69,30 @@ def rule(task: Task) -> Artefact:
         raise PluginError(
             f"poison {spec.label}: too few labelled photos to hold its theorem against; bring more people"
         )
-    known = known_to(task, defender, people, seed)
-    given = studied(task, defender, known, people, clean)
-    defence = Defence(defender, known, f"poison {spec.label}")
-    setting = _Setting(task, defence, rows, clean)
+    told = known_to(task, defender, people, rows, clean, seed)
     own = np.array(people.labels[rows])
-    plain = setting.shown(None, own)
-    centre = plain[train].mean(axis=0)
-    first, second = (defence.learn(replace(given, seed=_draw(given.seed, draw))) for draw in (0, 1))
-    if _equal(first, second):
-        trials = [(first, labels) for labels in _codings(people, own, phenotype, classes)]
-    else:
-        trials = [(None, own)] * DRAWS
-    right, worst, kept = np.zeros(len(rows)), 1.0, plain
-    for draw, (drawn, labels) in enumerate(track(trials)):
-        learned = drawn or defence.learn(replace(given, seed=_draw(given.seed, draw)))
-        out = setting.shown(learned, labels)
-        hit = defender.rule(out, learned, centre) == class_numbers(labels, people.schema, phenotype)
-        right += hit
-        worst = min(worst, float(hit.mean()))
-        kept = out if not draw else kept
+    right, worst = np.zeros(len(rows)), 1.0
+    with publisher(task.specs["channel"], task.device) as channel:
+        plain = np.concatenate([out.cpu().numpy() for out in channel.publish(_pixels(task, clean, rows))])
+        centre = plain[train].mean(axis=0)
+        with proposing(told, f"{__name__}:Proving", f"poison {spec.label}") as there:
+            setting = _Setting(task, defender, there, channel, rows, clean, f"poison {spec.label}")
+            given = seeds.derive(seed, "learn")
+            for draw in (0, 1):
+                setting.learn(_draw(given, draw), draw)
+            if there.call("alike", Parcel({}, {}), most=0).meta.get("alike") is True:
+                trials = _codings(people, own, phenotype, classes)
+            else:
+                trials = [own] * DRAWS
+            kept = plain
+            for draw, labels in enumerate(track(trials)):
+                if len(trials) == DRAWS:
+                    setting.learn(_draw(given, draw), 0)
+                out = setting.shown(labels)
+                hit = setting.rule(out, centre) == class_numbers(labels, people.schema, phenotype)
+                right += hit
+                worst = min(worst, float(hit.mean()))
+                kept = out if not draw else kept
     model = theorem.least_squares(kept[train], numbers[train])
     return Artefact(
         {
@@ -113,31 +127,73 @@ def _codings(people: Cohort, labels: Array, phenotype: str | None, classes: int)
     return [labels, other]
 
 
-def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(bool((one[name] == other[name]).all()) for name in one)
+class Proving(Perturbing):
+    """The proposer of a poison whose theorem is held against photos; see `Perturbing`."""
+
+    def alike(self, given: Parcel) -> Parcel:
+        """meta: alike, whether the same was learned under the numbers 0 and 1."""
+        one, other = self.learned[0], self.learned[1]
+        return Parcel({}, {"alike": all(bool((one[name] == other[name]).all()) for name in one)})
+
+    def poison(self, given: Parcel) -> Parcel:
+        """As `perturb`, with labels int64 [b, P] in the place of the true ones, by what was learned under number 0."""
+        labels, self.defence.learned = self.known.labels, self.learned[0]
+        if labels is not None:
+            labels = labels.copy()
+            labels[given.arrays["rows"]] = given.arrays["labels"]
+        self.defence.known = self.known._replace(labels=labels)
+        return self.perturb(given)
+
+    def rule(self, given: Parcel) -> Parcel:
+        """classes int64 [n] that the theorem's rule says of photos float32 [n, 3, h, w]; centre: as in `Defender`."""
+        found = self.defender.rule(given.arrays["photos"], self.learned[0], given.arrays["centre"])
+        return Parcel({"classes": np.asarray(found, dtype=np.int64)}, {})
 
 
 class _Setting:
     """Photos that are poisoned and published again and again."""
 
-    def __init__(self, task: Task, defence: Defence, rows: Array, clean: Array) -> None:
-        self.first, self.rows, self.clean, self.device = defence, rows, clean, task.device
-        self.channel: Channel = task.specs["channel"].plugin()
+    def __init__(
+        self,
+        task: Task,
+        defender: Defender,
+        there: Proposer,
+        channel: Publisher,
+        rows: Array,
+        clean: Array,
+        who: str,
+    ) -> None:
+        from linkbench.harness.defend import stated_budget
 
-    def shown(self, learned: Any, labels: Array) -> Array:
-        """The photos float32 [n, 3, h, w], poisoned with these labels (if something was learned) and published."""
-        from linkbench.harness.defend import Defence
+        self.budget, self.who = stated_budget(defender, who), who
+        self.task, self.there, self.channel, self.rows, self.clean = task, there, channel, rows, clean
+        self.parts = batches(len(rows), clean.shape, task.device)
 
-        known = self.first.known
-        assert known.labels is not None
-        coded = known.labels.copy()
-        coded[self.rows] = labels
-        defence = Defence(self.first.defender, known._replace(labels=coded), self.first.who, learned)
-        out = []
-        for part in batches(len(self.rows), self.clean.shape, self.device):
-            rows = self.rows[part]
-            photos = pixels(self.clean[rows], self.device)
-            if learned is not None:
-                photos = defence.perturb(photos, rows).photos
-            out.append(published(self.channel, photos).cpu().numpy())
-        return np.concatenate(out)
+    def learn(self, seed: int, number: int) -> None:
+        self.there.call("learn", Parcel({}, {"seed": seed, "number": number}), most=0)
+
+    def shown(self, labels: Array) -> Array:
+        """The photos float32 [n, 3, h, w], poisoned with these labels and published."""
+        return np.concatenate([out.cpu().numpy() for out in self.channel.publish(self._poisoned(labels))])
+
+    def _poisoned(self, labels: Array) -> Iterator[Tensor]:
+        from linkbench.harness.defend import settle
+
+        waiting: deque[Tensor] = deque()
+
+        def given() -> Iterator[Parcel]:
+            for part, photos in zip(self.parts, _pixels(self.task, self.clean, self.rows), strict=True):
+                waiting.append(photos)
+                yield Parcel({"photos": photos, "rows": self.rows[part], "labels": labels[part]}, {})
+
+        for answer in self.there.each("poison", given(), bytes_of(self.clean, self.parts)):
+            changed = on_device(answer.arrays.get("photos"), self.task.device)
+            yield settle(waiting.popleft(), changed, self.budget, self.who).photos
+
+    def rule(self, photos: Array, centre: Array) -> Array:
+        answer = self.there.call("rule", Parcel({"photos": photos, "centre": centre}, {}), most=8 * len(photos))
+        return checked(answer.arrays, "classes", "int64", (len(photos),))
+
+
+def _pixels(task: Task, clean: Array, rows: Array) -> Iterator[Tensor]:
+    return (pixels(clean[rows[part]], task.device) for part in batches(len(rows), clean.shape, task.device))

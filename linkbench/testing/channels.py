@@ -10,7 +10,7 @@ from torch import Tensor
 from linkbench.api.base import Channel
 from linkbench.execution.stdout import captured
 from linkbench.harness.checks import check_photos
-from linkbench.stages.protect import published
+from linkbench.stages.protect import as_posted
 from linkbench.testing import fixtures
 from linkbench.testing.check import Subject
 from linkbench.testing.common import silent
@@ -93,7 +93,7 @@ def what_it_says_of_8_bits_is_true(subject: Subject) -> None:
     """`eight_bit`: what is published are multiples of 1/255; otherwise some pixels are not."""
     trial, channel = _published(subject), subject.plugin()
     with captured():
-        out = published(channel, trial.before.clone()).mul(255)
+        out = as_posted(channel.publish(trial.before.clone()), trial.before, channel.eight_bit).mul(255)
     off = float((out - out.round()).abs().max())
     if channel.eight_bit:
         assert off < 1e-3, f"eight_bit is True, but a published pixel is {off:.3g} steps away from a multiple of 1/255"
