@@ -245,7 +245,7 @@ def test_one_that_hangs_is_given_up(
     assert rows(Path("hangs")) == expected
     done = spawn("run", "clings.yaml", "--limit", "3", "--out", "clings", path=installed)
     assert done.status == 1, done.err
-    assert done.err.count("is over its limit and cannot be interrupted; the run goes on without it.") == 1
+    assert "cannot be interrupted" not in done.err, "the run need not start again for it"
     assert "rank clings FAILED: took longer than 3 seconds" in done.err
     assert rows(Path("clings")) == expected
 

@@ -23,7 +23,7 @@ from linkbench.boundary import messages, sandbox
 from linkbench.boundary.messages import Message, Parcel
 
 if TYPE_CHECKING:
-    from linkbench.boundary.zygote import Order
+    from linkbench.boundary.order import Order
 
 Ask = Callable[[str, Parcel], Parcel]
 """A question of a proposer to the harness, by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -20,7 +21,7 @@ from linkbench import errors
 from linkbench.api.progress import advance, note
 from linkbench.boundary import messages
 from linkbench.boundary.messages import BadMessageError, Message, Parcel
-from linkbench.boundary.zygote import Order, order_text
+from linkbench.boundary.order import Order, order_text
 from linkbench.errors import InputError, LinkbenchError, PluginError
 
 PRINTED = 1 << 16
@@ -62,6 +63,7 @@ class _Zygote:
 
     def __init__(self) -> None:
         self.circumstances: Any = None
+        self.owner = 0
         self.orders: socket.socket | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()
@@ -94,7 +96,7 @@ class _Zygote:
         circumstances = [os.getpid(), kept]
         if self.orders is None or circumstances != self.circumstances:
             self.end()
-            self.circumstances = circumstances
+            self.circumstances, self.owner = circumstances, os.getpid()
             ours, theirs = socket.socketpair()
             paths = os.pathsep.join(path for path in sys.path if path)
             self.process = subprocess.Popen(
@@ -111,18 +113,19 @@ class _Zygote:
         return self.orders
 
     def end(self) -> None:
-        """It ends by itself when nobody can give it orders."""
+        """It ends by itself when nobody can give it orders. That of a process that this one was forked from is left."""
         if self.orders is not None:
             self.orders.close()
-            self.orders = None
-        if self.process is not None:
-            self.process.poll() if self.circumstances is None or self.circumstances[0] != os.getpid() else None
-            self.process = None
+        if self.process is not None and self.owner == os.getpid():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END)
+        self.orders = self.process = None
 
 
 _ZYGOTE = _Zygote()
 
 
+atexit.register(_ZYGOTE.end)
 warm = _ZYGOTE.warm
 
 

@@ -15,28 +15,12 @@ import select
 import signal
 import socket
 import sys
-from typing import NamedTuple
 
 from linkbench.boundary import host, sandbox
+from linkbench.boundary.order import Order
 
 WATCH = 0.1
 """Seconds between two looks at the memory that a plugin's processes use."""
-
-
-class Order(NamedTuple):
-    """How a process for a plugin is made.
-
-    preload: modules of linkbench, or torch, that are imported before it is forked; path: where modules are found;
-    readable: files and folders that it may read, listed: folders of which it may see the names; scratch: the folder
-    that it may write; memory: bytes that each of its processes, and all of them together, may use.
-    """
-
-    preload: list[str]
-    path: list[str]
-    readable: list[str]
-    listed: list[str]
-    scratch: str
-    memory: int
 
 
 def main(handle: int) -> None:
@@ -48,9 +32,9 @@ def main(handle: int) -> None:
         start, handles, *_ = socket.recv_fds(orders, 4, 3)
         if not start:
             return
-        text = b""
-        while len(text) < int.from_bytes(start, "little"):
-            text += orders.recv(1 << 16)
+        text, length = b"", int.from_bytes(start, "little")
+        while len(text) < length:
+            text += orders.recv(length - len(text))  # no more: handles come with the start of the next order
         order = Order(**json.loads(text))
         for module in order.preload:
             with contextlib.suppress(Exception):  # whoever needs it will meet the error, and can say so
@@ -137,12 +121,6 @@ def _memory(process: int) -> int:
             resident, shared = map(int, file.read().split()[1:3])
             total += (resident - shared) * os.sysconf("SC_PAGE_SIZE")
     return total
-
-
-def order_text(order: Order) -> bytes:
-    """An order as it is sent: its length in four bytes, then JSON."""
-    text = json.dumps(order._asdict()).encode()
-    return len(text).to_bytes(4, "little") + text
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from linkbench.boundary.messages import Message, Parcel
 from linkbench.boundary.process import Answers, Process, Wanted, warm
 from linkbench.plan.task import Task
 from linkbench.registry.foreign import Foreign, foreign, readable
-from linkbench.registry.registry import only
 from linkbench.registry.spec import Spec
 from linkbench.store import tensorfile
 
@@ -117,9 +116,8 @@ def proposing(
         inputs = {key: _written(each, Path(process.scratch), key) for key, each in task.inputs.items()}
         order = {
             "prepare": [
-                ["linkbench.harness.proposals:prepare",
-                 {"plugins": [list(each) for each in others.registrations],
-                  "threads": None if torch is None else torch.get_num_threads()}],
+                ["linkbench.registry.registry:only", [list(each) for each in others.registrations]],
+                *([] if torch is None else [[f"{__name__}:compute_on", torch.get_num_threads()]]),
             ],
             "run": f"{__name__}:remade",
             "task": {
@@ -145,15 +143,6 @@ def expect(tasks: Iterable[Iterable[Spec]], networks: bool) -> None:
     with torch."""
     if hasattr(os, "fork") and any(foreign(specs) for specs in tasks):
         warm(["linkbench.harness.proposals", *(_NETWORKS if networks else [])])
-
-
-def prepare(wanted: dict[str, Any]) -> None:
-    """In the process of plugins: which there are, and how many threads compute."""
-    only(wanted["plugins"])
-    if wanted["threads"] is not None:
-        import torch
-
-        torch.set_num_threads(wanted["threads"])
 
 
 def compute_on(threads: int) -> None:
