@@ -23,9 +23,10 @@ from linkbench.leaderboard.collect import make
 from linkbench.plan.make import make_plan
 from linkbench.registry import code_digest as code
 from linkbench.registry import registry as plugins
-from linkbench.results.folder import collect, describe, write
+from linkbench.results.folder import collect, describe
 from linkbench.results.results import Results
 from linkbench.results.table import Row
+from linkbench.results.writing import write
 from linkbench.scenario.load import load_scenario
 from linkbench.stages import matching
 from linkbench.store.store import Store
@@ -203,7 +204,7 @@ def made_board(folder: Path, text: str) -> Path:
     assert not outcome.failures
     out = folder / "results" / "small"
     results = Results(collect(plan, outcome), describe(scenario, plan, outcome, "cpu", {}))
-    write(out, results, outcome, lambda: "")
+    write(out, results, outcome, lambda _: "")
     take_in(folder / "leaderboard", make(out, store=Store(folder / "store")))
     return folder
 

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from conftest import Finished
 
+from linkbench.results.folder import previous_run
+
 Cli = Callable[..., Finished]
 MANY = """
 linkbench: 1
@@ -39,11 +41,7 @@ OTHER = ("--set", "attackers=[predicted, soft]")
 
 def outputs(folder: Path) -> dict[str, Any]:
     """Every file of a results folder; of run.json what does not tell of time and of what was computed when."""
-    found: dict[str, Any] = {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
-    }
+    found: dict[str, Any] = seen(folder)
     run = json.loads(found["run.json"])
     for step in run["steps"].values():
         for name in ("seconds", "computed", "changed"):
@@ -96,13 +94,41 @@ def test_a_run_killed_while_it_writes_results_leaves_whole_files(tmp_path: Path,
     shutil.move(tmp_path / "out", tmp_path / "first")
     step = random.Random(seed).randint(4, 16)
     assert runs(tmp_path, [("step", step)], within=("out",)) == [-9]
-    found = {
-        str(path.relative_to(tmp_path / "out")): path for path in (tmp_path / "out").rglob("[!.]*") if path.is_file()
-    }
+    found = seen(tmp_path / "out")
     assert set(found) < set(expected)
-    assert all(path.read_bytes() == expected[name] for name, path in found.items() if name != "run.json")
+    assert all(content == expected[name] for name, content in found.items() if name != "run.json")
     assert runs(tmp_path, [None]) == [0]
     assert outputs(tmp_path / "out") == expected
+
+
+def seen(folder: Path) -> dict[str, bytes]:
+    """The files in a folder by name, without those that are still being written."""
+    names = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(name): path.read_bytes()
+        for name, path in names.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_killed_while_it_replaces_results_leaves_the_old_or_the_new(tmp_path: Path, seed: int) -> None:
+    (tmp_path / "s.yaml").write_text(FEW)
+    other = FEW.replace("top_k: [1", "top_k: [2")
+    assert other != FEW
+    results = []
+    for text in (FEW, other):
+        (tmp_path / "s.yaml").write_text(text)
+        assert runs(tmp_path, [None]) == [0]
+        results.append(outputs(tmp_path / "out"))
+    step = random.Random(seed).randint(4, 60)
+    (tmp_path / "s.yaml").write_text(FEW)
+    assert set(runs(tmp_path, [("step", step)], within=("out",))) <= {0, -9}
+    previous_run(tmp_path / "out")  # whoever looks puts what is whole in its place
+    assert outputs(tmp_path / "out") in results
+    assert runs(tmp_path, [None]) == [0]
+    assert outputs(tmp_path / "out") == results[0]
 
 
 @pytest.mark.slow

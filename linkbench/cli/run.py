@@ -77,12 +77,17 @@ def command(
 
     from linkbench.report import terminal
     from linkbench.results.carry_out import carry_out
+    from linkbench.results.writing import place
 
     folder = out or Path("results") / parsed.name
-    terminal.show(carry_out(parsed, run, watcher(len(plan.steps)), folder, page))
+    results = carry_out(parsed, run, watcher(len(plan.steps)), folder, page)
+    terminal.show(results)
     computed = sum(record.computed for record in run.records.values())
     click.echo(f"{len(run.records)} stages, {computed} computed, {len(run.records) - computed} from the store.")
-    click.echo(f"table:  {folder / 'results.csv'}\nreport: {folder / 'report.html'}")
+    where = place(folder, results.run)
+    if where != folder:
+        click.echo(f"{folder} holds the whole results of an earlier run and keeps them; this run failed in part:")
+    click.echo(f"table:  {where / 'results.csv'}\nreport: {where / 'report.html'}")
     return 1 if run.failures else 0
 
 

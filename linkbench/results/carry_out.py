@@ -10,6 +10,7 @@ from linkbench.errors import InputError
 from linkbench.execution.run import Run, Watcher
 from linkbench.results import folder as files
 from linkbench.results.results import Results
+from linkbench.results.writing import write
 from linkbench.scenario.file import Scenario
 
 Page = Callable[[Results, Path], str]
@@ -39,7 +40,7 @@ def carry_out(
     )
     if out is not None:
         try:
-            files.write(out, results, outcome, lambda: "" if page is None else page(results, out))
+            write(out, results, outcome, lambda where: "" if page is None else page(results, where))
         except OSError as error:  # a full disk, say
             raise InputError(
                 f"{out} cannot be written: {error.strerror or error}. Finished stages are kept: run it again with "

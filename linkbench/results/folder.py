@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
 import json
 import os
 import platform
+import shutil
 import tempfile
-from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from linkbench.api.data import Array, Artefact, Stream
+from linkbench.api.data import Artefact
 from linkbench.errors import InputError, TensorFileError
 from linkbench.execution.run import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
@@ -26,13 +24,19 @@ from linkbench.registry.spec import nested_specs
 from linkbench.results.conclusions import asked_of, conclude, to_json
 from linkbench.results.flags import Facts, flag
 from linkbench.results.results import Results
-from linkbench.results.table import NUMBERS, PLACE, Row, from_csv, to_csv
+from linkbench.results.table import NUMBERS, PLACE, Row, from_csv
 from linkbench.scenario.file import Scenario
 from linkbench.store import tensorfile
 from linkbench.version import __version__
 
 FORMAT = 1
 """Version of run.json."""
+
+STAGING = ".unfinished-"
+"""Beginning of the name of a folder in which a run writes its results before they are put in their place."""
+
+OPTIONAL = ("examples.safetensors", "changes.safetensors")
+"""Files that only some runs leave."""
 
 
 def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
@@ -192,96 +196,36 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write(folder: Path, results: Results, outcome: RunOutcome, report: Callable[[], str]) -> None:
-    """Write ranks/, photo files, results.csv, report.html and run.json, each whole; run.json last, as its seal.
+def settle(folder: Path) -> None:
+    """Put what a run has written whole in its place, where the run was killed before it had done so itself."""
+    for staging in sorted(folder.glob(f"{STAGING}*")):
+        if (staging / "run.json").is_file():
+            with contextlib.suppress(OSError):  # a folder that is only read
+                put_in_place(staging, folder)
 
-    `report` makes the page once the other files stand. Where an earlier run left the same, only run.json is renewed.
+
+def put_in_place(staging: Path, folder: Path) -> None:
+    """Move all files from the staging folder of a run into its results folder, in the place of those of earlier runs.
+
+    run.json goes last, so that whoever is killed on the way leaves a staging folder that can still be put in place.
     """
-    standing = _standing_table(folder, results.run)
-    if standing:
-        write_text(folder / "run.json", _run_text({**results.run, "table": standing}))
-        return
-    (folder / "run.json").unlink(missing_ok=True)
-    ranks = folder / "ranks"
-    ranks.mkdir(parents=True, exist_ok=True)
-    wanted = set()
-    for cell, stages in outcome.cells.items():
-        wanted.add(f"{cell}.safetensors")
-        with replacing(ranks / f"{cell}.safetensors") as temporary:
-            tensorfile.write(temporary, stages["rank"])
-    _write_examples(folder / "examples.safetensors", results.rows, outcome)
-    _write_changes(folder / "changes.safetensors", results.run, outcome)
-    for stale in set(os.listdir(ranks)) - wanted:
-        if stale.endswith(".safetensors"):
-            (ranks / stale).unlink()
-    table = to_csv(results.rows)
-    write_text(folder / "results.csv", table)
-    write_text(folder / "report.html", report())
-    write_text(folder / "run.json", _run_text({**results.run, "table": hashlib.sha256(table.encode()).hexdigest()}))
-
-
-def _run_text(run: dict[str, Any]) -> str:
-    return json.dumps(run, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _standing_table(folder: Path, now: dict[str, Any]) -> str:
-    """The digest of results.csv where a finished run with the same stages, cells and report code left it; else empty.
-
-    The rows follow from the stages and the code alone, so they are not written out again to be compared.
-    """
-    before = previous_run(folder)
-    if not before or any(before.get(part) != now[part] for part in set(now) - {"steps"}):
-        return ""
-    if {id_: step["digest"] for id_, step in before["steps"].items()} != {
-        id_: step["digest"] for id_, step in now["steps"].items()
-    }:
-        return ""
-    ranks = (folder / "ranks" / f"{cell['id']}.safetensors" for cell in now["cells"] if cell["failed"] is None)
-    table = folder / "results.csv"
-    if not all(map(Path.is_file, (folder / "report.html", table, *ranks))):
-        return ""
-    digest = hashlib.sha256(table.read_bytes()).hexdigest()
-    return digest if digest == before.get("table") else ""
-
-
-def _write_examples(path: Path, rows: list[Row], outcome: RunOutcome) -> None:
-    """A few photos before and after for each poison, defender and budget, where the cohort shows nobody real."""
-    chosen: dict[str, Artefact] = {}
-    for row in rows:
-        budget = "" if row.epsilon is None else f" at {row.epsilon:.4g}"
-        left = outcome.cells[row.cell]
-        for name, stage in ((f"poison {row.poison}", "poison_quality"), (f"{row.defender}{budget}", "quality")):
-            if stage in left and "example_after" in left[stage].arrays:
-                chosen.setdefault(name, left[stage])
-    path.unlink(missing_ok=True)
-    if chosen:
-        arrays: dict[str, Array | Stream] = {
-            name: np.stack([quality.array(f"example_{name}") for quality in chosen.values()])
-            for name in ("before", "after")
-        }
-        with replacing(path) as temporary:
-            tensorfile.write(temporary, Artefact(arrays, {"labels": list(chosen)}))
-
-
-def _write_changes(path: Path, run: dict[str, Any], outcome: RunOutcome) -> None:
-    """What was changed, photo by photo, by every step `quality` and `poison_quality`.
-
-    Arrays STEP.ssim, .linf and .moved, float64 [n], and STEP.identity, int64 [n], who is in the photo.
-    """
-    steps = {cell["id"]: cell["steps"] for cell in run["cells"]}
-    arrays: dict[str, Array | Stream] = {}
-    for cell, stages in outcome.cells.items():
-        for stage in {"quality", "poison_quality"} & set(stages):
-            for name in ("ssim", "linf", "moved", "identity"):
-                arrays[f"{steps[cell][stage]}.{name}"] = np.asarray(stages[stage].array(name))
-    path.unlink(missing_ok=True)
-    if arrays:
-        with replacing(path) as temporary:
-            tensorfile.write(temporary, Artefact(arrays, {}))
+    (folder / "ranks").mkdir(parents=True, exist_ok=True)
+    new = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
+    for old in folder.glob("ranks/*.safetensors"):
+        if old.relative_to(folder) not in new:
+            old.unlink(missing_ok=True)
+    for name in OPTIONAL:
+        if Path(name) not in new:
+            (folder / name).unlink(missing_ok=True)
+    for path in sorted(new, key=lambda path: path == Path("run.json")):
+        with contextlib.suppress(FileNotFoundError):  # somebody else is at it too
+            os.replace(staging / path, folder / path)
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 def read(folder: Path) -> Results:
     """Read a results folder. Raises InputError if it is none, or was written by another version of the format."""
+    settle(folder)
     try:
         run = json.loads((folder / "run.json").read_text())
         table = (folder / "results.csv").read_text(encoding="utf-8")
@@ -314,6 +258,7 @@ def read_ranks(folder: Path, cell: str) -> Artefact:
 
 def previous_run(folder: Path) -> dict[str, Any]:
     """What an earlier run in the same folder recorded; empty where there was none."""
+    settle(folder)
     try:
         run: dict[str, Any] = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError):
