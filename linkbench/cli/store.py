@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def command() -> None:
 def show(results: tuple[Path, ...], store: str | None) -> None:
     """Size by stage, and by scenario for the RESULTS folders given (default: those in ./results)."""
     from linkbench.store import upkeep
+    from linkbench.store.checkpoints import checkpoints
 
     where = _open(store)
     found = upkeep.items(where)
@@ -45,6 +47,10 @@ def show(results: tuple[Path, ...], store: str | None) -> None:
     if groups:
         click.echo("")
         _table("scenario, stages may be shared", groups)
+    if kept := checkpoints(where.blobs):
+        number, amount = len({one.stage for one in kept}), _bytes(sum(one.info.size for one in kept))
+        what = "1 training was" if number == 1 else f"{number:,} trainings were"
+        click.echo(f"{what} interrupted, or runs now: {amount} of checkpoints, from which it goes on")
     if aside := upkeep.quarantine(where):
         click.echo(f"{len(aside)} damaged objects are set aside in {where.address}/quarantine; they can be removed")
 
@@ -69,7 +75,8 @@ def prune(
     """Make room. What goes is computed again when it is needed.
 
     Several options together remove what any of them names. What was used within the last hour stays, as a run may be at
-    work; what belongs to no stage and is older goes in any case.
+    work; what belongs to no stage and is older goes in any case. Checkpoints of interrupted trainings go once they are
+    older than AGE, and with --unreachable-from.
     """
     from linkbench.store import upkeep
     from linkbench.store.cache import UNITS
@@ -93,6 +100,9 @@ def prune(
     if len(settled) < len(gone):
         click.echo(f"{len(gone) - len(settled)} stages were used within the last hour and stay: a run may be at work")
     _remove_blobs(where, upkeep.strays(where), [], dry_run, "of no stage")
+    since = 0.0 if folders else inf if age is None else age
+    unfinished = [one.info.name for one in upkeep.abandoned(where, found, since)]
+    _remove_blobs(where, unfinished, [], dry_run, "of trainings that were interrupted")
 
 
 @examples("linkbench store verify")
@@ -127,10 +137,12 @@ def purge(dry_run: bool, store: str | None) -> None:
     while a run is at work.
     """
     from linkbench.store import upkeep
+    from linkbench.store.checkpoints import checkpoints
 
     where = _open(store)
     gone = upkeep.of_real_people(upkeep.items(where), _shows_real_people)
-    unknown = [*upkeep.strays(where, young=True), *upkeep.quarantine(where)]
+    kept = [one.info.name for one in checkpoints(where.blobs)]
+    unknown = [*upkeep.strays(where, young=True), *upkeep.quarantine(where), *kept]
     unfinished = where.blobs.unfinished()
     if not dry_run:
         upkeep.remove(where, gone, young=True)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from linkbench.api.checkpoints import kept_in
 from linkbench.api.cores import one_thread
 from linkbench.api.data import Artefact
 from linkbench.api.progress import listening, noting
@@ -21,6 +22,7 @@ from linkbench.plan.builder import Plan, Step
 from linkbench.plan.task import Task
 from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
 from linkbench.registry.spec import nested_specs
+from linkbench.store.checkpoints import StoredCheckpoints
 from linkbench.store.store import KEY_VERSION, Store, Stored
 
 LONGEST = 2_000
@@ -199,6 +201,7 @@ class Run:
                 (other.specs.values() for other in self.plan.steps.values()),
                 any(other.on_device for other in self.plan.steps.values()),
             )
+        kept = StoredCheckpoints(self.store.blobs, key)
         stage = getattr(importlib.import_module(module), function)
         torch = "torch" in key["libraries"] or any(map(_computes, key["plugins"].values()))
         try:
@@ -209,10 +212,12 @@ class Run:
                 noting(notes),
                 captured(printed),
                 listening(listener),
+                kept_in(kept),
                 limited(self.limit, self._stuck(id_, printed)),
             ):
                 result: Artefact = stage(Task(inputs, step.specs, step.settings, step.seed, self.device))
                 entry = self.store.write(key, result, lambda: time.perf_counter() - begun)
+            kept.clear()
             if any(code.edited() for code in _code_behind(step)):
                 self.store.forget(key)
                 notes.append("its code was edited while it ran; the next run computes it again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -11,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linkbench.api import seeds
+from linkbench.api import checkpoints, seeds
 from linkbench.api.cores import one_thread
 from linkbench.api.data import Array
 from linkbench.api.progress import advance
 from linkbench.api.training_data import Examples, Report, TrainingData
 from linkbench.errors import InputError
+from linkbench.models import resume
 from linkbench.models.augment import augment
 from linkbench.models.filters import bare
 from linkbench.models.heads import Head
@@ -85,15 +87,14 @@ def fit(network: nn.Module, data: TrainingData, plan: Schedule, transform: Trans
     """
     with seeded(data.device, seeds.derive(data.seed, plan.phase)), one_thread():
         training = _Training(network, data, plan, transform)
-        for epoch in range(plan.epochs):
-            if not training.learning:
-                break
-            training.epoch(epoch)
+        training.go_on()
+        while training.epoch < plan.epochs and training.learning:
+            training.pass_over()
         return training.finish()
 
 
 class _Training:
-    """A training as it goes: its networks, and the curves so far."""
+    """A training as it goes: its networks, the curves so far, the epoch, and what of that is done: steps and loss."""
 
     def __init__(self, network: nn.Module, data: TrainingData, plan: Schedule, transform: Transform | None) -> None:
         self.network, self.data, self.plan, self.transform = network, data, plan, transform
@@ -108,22 +109,52 @@ class _Training:
         self.keys = np.arange(len(data.training) * plan.copies)
         self.per_epoch = -(-len(self.keys) // plan.photos_per_step(len(data.training), data.device))
         self.report = Report()
+        self.epoch, self.done, self.total = 0, 0, torch.zeros((), device=self.device)
+        self.place, self.begun = checkpoints.current(), time.monotonic()
+        self.number, self.origin = 0, ""
+
+    def go_on(self) -> None:
+        """Be as far as a checkpoint of the same training was, where there is one."""
+        if self.place is None:
+            return
+        facts = (self.plan, self.data.seed, self.data.schema.to_json(), len(self.keys), self.device.type)
+        self.number, self.origin = self.place.begin(), resume.origin(self.heads, facts)
+        found = self.place.find(self.number, self.origin)
+        if found is None:
+            return
+        along = resume.bring_back(self.heads, found)
+        self.total = torch.from_numpy(along.pop("total")).to(self.device)
+        if self.place.companion is not None:
+            self.place.companion.bring_back(along)
+        self.epoch, self.done = found.meta["epoch"], found.meta["done"]
+        self.report.history = found.meta["history"]
+
+    def keep(self) -> None:
+        """Write down how far the training is."""
+        assert self.place is not None
+        along = {} if self.place.companion is None else self.place.companion.state()
+        meta = {"origin": self.origin, "epoch": self.epoch, "done": self.done, "history": self.report.history}
+        kept = resume.state(self.heads, {**along, "total": resume.packed(self.total)}, meta)
+        self.place.keep(self.number, self.epoch * self.per_epoch + self.done, kept)
 
     @property
     def learning(self) -> list[Head]:
         """The networks that have not stopped."""
         return [head for head in self.heads if head.learning]
 
-    def epoch(self, epoch: int) -> None:
-        """One pass over the training photos, and a look at the validation photos."""
-        data, plan, learning = self.data, self.plan, self.learning
+    def pass_over(self) -> None:
+        """One pass over the training photos, or what is left of it, and a look at the validation photos."""
+        data, plan, learning, epoch = self.data, self.plan, self.learning, self.epoch
         order = seeds.generator(data.seed, plan.phase, "order", epoch).permutation(self.keys)
-        total = torch.zeros((), device=self.device)
         # batches of equal size: one of a single photo would have no variance to normalise by
-        for done, part in enumerate(np.array_split(order, self.per_epoch)):
-            total += self.step(learning, part, epoch, done) * len(part)
-            advance(epoch * self.per_epoch + done + 1, plan.epochs * self.per_epoch)
-        if not math.isfinite(float(total)):
+        for part in np.array_split(order, self.per_epoch)[self.done :]:
+            self.total += self.step(learning, part, epoch, self.done) * len(part)
+            self.done += 1
+            advance(epoch * self.per_epoch + self.done, plan.epochs * self.per_epoch)
+            if self.place is not None and self.place.due():
+                self.keep()
+        total = float(self.total)
+        if not math.isfinite(total):
             raise InputError(
                 f"training diverged in epoch {epoch + 1}: the loss is not finite; choose a learning_rate below "
                 f"{self.rate:g}"
@@ -132,10 +163,11 @@ class _Training:
         for head in learning:
             head.hear(scores, epoch, plan.patience)
         named = dict(zip(data.schema, (score._asdict() for score in scores), strict=True))
-        row = {"phase": plan.phase, "epoch": epoch, "loss": float(total) / len(self.keys), "validation": named}
+        row = {"phase": plan.phase, "epoch": epoch, "loss": total / len(self.keys), "validation": named}
         if data.watch is not None:
             row["watched"] = data.watch(self.network)
         self.report.history.append(row)
+        self.epoch, self.done, self.total = epoch + 1, 0, torch.zeros_like(self.total)
 
     def step(self, learning: Sequence[Head], part: Array, epoch: int, done: int) -> Tensor:
         """One update of the networks that still learn, by one batch; the summed loss."""
@@ -170,7 +202,9 @@ class _Training:
         return seeds.derive(self.data.seed, self.plan.phase, "batch", epoch, done, what)
 
     def finish(self) -> Report:
-        """The best weights come back; the curves."""
+        """The best weights come back; the curves. Of a stage with several trainings the long ones are kept."""
+        if self.place is not None and time.monotonic() - self.begun >= checkpoints.EVERY / 3:
+            self.keep()
         for head in self.heads:
             head.restore()
             names = [self.data.schema.names[position] for position in head.phenotypes]

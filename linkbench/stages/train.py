@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linkbench.api import seeds
+from linkbench.api import checkpoints, seeds
 from linkbench.api.base import Architecture, Recipe
 from linkbench.api.data import MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, Genomes, most_likely
 from linkbench.api.schema import Schema
@@ -42,11 +43,10 @@ def train(task: Task) -> Artefact:
     and photos [t, 3, h, w] that stand in for those training photos. Raises InputError for photos or labels that
     nothing can be learned from.
     """
-    import torch
-
     from linkbench.harness.filtered_training import train as train_by
     from linkbench.models.filters import look_through, pack, unpack
     from linkbench.models.predictor import WEIGHTS, load_weights, place, probe
+    from linkbench.models.resume import packed
     from linkbench.models.seeding import seeded
 
     architecture: Architecture = task.specs["architecture"].plugin()
@@ -56,6 +56,8 @@ def train(task: Task) -> Artefact:
     data = _training_data(task, seed, recipe.trains, started=start is not None)
     size, schema, label = data.training.photos.size, data.schema, task.specs["architecture"].label
     watcher = _Watcher(task, seed)
+    if (kept := checkpoints.current()) is not None:
+        kept.companion = watcher
     data = dataclasses.replace(
         data, untrained=lambda: _fresh(architecture, data), watch=watcher.look if len(watcher.rows) else None
     )
@@ -71,9 +73,7 @@ def train(task: Task) -> Artefact:
         report = train_by(recipe, seen, data)
     arrays, filtered = pack([*report.filters, *filters])
     for name, tensor in network.state_dict().items():
-        plain = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-        # numpy keeps channels-last strides; equal weights are to give equal bytes
-        arrays[WEIGHTS + name] = np.ascontiguousarray(plain.detach().cpu().numpy()).reshape(plain.shape)
+        arrays[WEIGHTS + name] = packed(tensor)
     broken = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
     if broken is not None:
         raise InputError(f"recipe {task.specs['recipe'].label}: {broken} is not finite after training; lower its rate")
@@ -149,6 +149,14 @@ class _Watcher:
             probabilities = judge(Predictor(network, self.schema), self.photos, device=self.device, rows=self.rows)
         self.seen.append(most_likely(probabilities, self.schema).astype(np.int8))
         return len(self.seen) - 1
+
+    def state(self) -> dict[str, Array]:
+        """What was seen so far, for a checkpoint."""
+        return {f"look {number}": variants for number, variants in enumerate(self.seen)}
+
+    def bring_back(self, arrays: Mapping[str, Array]) -> None:
+        """Have seen what a checkpoint says."""
+        self.seen = [arrays[f"look {number}"] for number in range(len(arrays))]
 
     def arrays(self, report: Report) -> dict[str, Array]:
         """What was seen in the epochs that the report keeps, in its order; the numbers are taken out of it."""

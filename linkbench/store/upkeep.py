@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench.errors import InputError
+from linkbench.store.checkpoints import Checkpoint, checkpoints
 from linkbench.store.store import Store, object_name, read_entry
 
 YOUNG = 3600.0
@@ -157,6 +158,17 @@ def strays(store: Store, *, young: bool = False) -> list[str]:
         for folder in ("objects", "keys", "marks")
         for info in store.blobs.listing(folder)
         if info.name not in known and (young or info.modified < time.time() - YOUNG)
+    ]
+
+
+def abandoned(store: Store, found: list[Item], seconds: float) -> list[Checkpoint]:
+    """Checkpoints that nobody has written for so long, and for YOUNG; those of finished stages in any case."""
+    done = {Path(item.name).stem for item in found}
+    now = time.time()
+    return [
+        one
+        for one in checkpoints(store.blobs)
+        if one.info.modified < now - YOUNG and (one.stage in done or one.info.modified < now - seconds)
     ]
 
 
