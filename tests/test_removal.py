@@ -15,9 +15,9 @@ from linkbench.api.base import Defender
 from linkbench.defenders.blend import Blend
 from linkbench.defenders.k_same import KSame
 from linkbench.defenders.recolour import Recolour
-from linkbench.defenders.regions import find_regions
 from linkbench.errors import PluginError
 from linkbench.metrics.colour import delta_e, lab
+from linkbench.models.regions import find_regions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -31,7 +31,7 @@ class Recolour(Defender):
         import torch
 
         from linkbench.defenders.others import batches, choose
-        from linkbench.defenders.regions import find_regions
+        from linkbench.models.regions import find_regions
 
         identity, rows = choose(studied, 2, "recolour gives people the colours of others")
         found = [find_regions(studied.pixels(part)) for part in batches(rows)]
@@ -43,9 +43,9 @@ class Recolour(Defender):
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.defenders.others import secret_order, shown
-        from linkbench.defenders.regions import find_regions
         from linkbench.errors import PluginError
         from linkbench.metrics.colour import lab, rgb
+        from linkbench.models.regions import find_regions
 
         if knowledge.learned is None:
             raise PluginError("recolour takes colours of people whom it has studied, but was given none")

@@ -253,6 +253,12 @@ def register_architectures(register: Register) -> None:
         api=1,
         summary="dlib's face recogniser at 150 px, from face-api's weights if given",
     )
+    register(
+        "colorimetry",
+        "linkbench.models.colorimetry:Colorimetry",
+        api=1,
+        summary="no network: colours of skin, hair and irises against published classes, 32 px and more",
+    )
     register("module", "linkbench.models.module:Module", api=1, summary="your own torch.nn.Module, by import path")
 
 
