@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from linkbench.cli.options import examples, most_cells, overrides, scenario_file, store_address
+from linkbench.errors import LinkbenchError
 
 if TYPE_CHECKING:
     from linkbench.execution.run import Run
     from linkbench.plan.builder import Plan
+    from linkbench.scenario.file import Scenario
 
 
 GIVEN_UP = "LINKBENCH_GIVEN_UP"
@@ -24,6 +27,7 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
     "linkbench run scenarios/paper-matching.yaml",
     "linkbench run scenarios/quickstart.yaml --dry-run",
     "linkbench run scenarios/quickstart.yaml --set measure.resamples=200",
+    "linkbench run scenarios/quickstart.yaml --json > events.jsonl",
 )
 @click.command("run")
 @scenario_file
@@ -37,7 +41,8 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
 @click.option(
     "--limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time of one stage."
 )
-@click.option("--dry-run", is_flag=True, help="Show the stages and cells, and what is cached; compute nothing.")
+@click.option("--dry-run", is_flag=True, help="Show stages and cells, what is cached, and how long the rest may take.")
+@click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line, instead of tables.")
 def command(
     scenario: Path,
     out: Path | None,
@@ -47,12 +52,15 @@ def command(
     most_cells: int,
     limit: float | None,
     dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Run a scenario: every attacker against every defender, tables and report into the results folder.
 
     Finished stages are kept; a run that was stopped goes on where it was. A stage that fails, or takes longer than the
     limit, spoils only the rows that need it: they are missing, the reason is said, and the exit status is 1.
     """
+    if dry_run and as_json:
+        raise click.UsageError("--json tells of a run, and --dry-run runs nothing; leave one of them out")
     from linkbench.execution.device import check_device, check_torch
     from linkbench.execution.run import Run
     from linkbench.execution.watch import watcher
@@ -75,11 +83,14 @@ def command(
         _show_plan(plan, run)
         return 0
 
-    from linkbench.report import terminal
     from linkbench.results.carry_out import carry_out
     from linkbench.results.writing import place
 
     folder = out or Path("results") / parsed.name
+    if as_json:
+        return _tell(parsed, run, folder)
+    from linkbench.report import terminal
+
     results = carry_out(parsed, run, watcher(len(plan.steps)), folder, page)
     terminal.show(results)
     computed = sum(record.computed for record in run.records.values())
@@ -91,6 +102,32 @@ def command(
     return 1 if run.failures else 0
 
 
+def _tell(scenario: Scenario, run: Run, folder: Path) -> int:
+    """The run as events; however it ends, the last of them says so."""
+    from linkbench.execution.events import Events
+    from linkbench.face import page
+    from linkbench.results.carry_out import carry_out
+    from linkbench.results.writing import place
+
+    events = Events(len(run.plan.steps))
+    try:
+        results = carry_out(scenario, run, contextlib.nullcontext(events), folder, page)
+    except LinkbenchError as error:
+        events.conclude(error.exit_status, error=str(error))
+        raise
+    except KeyboardInterrupt:
+        events.conclude(130, error="interrupted")
+        raise
+    status = 1 if run.failures else 0
+    where = place(folder, results.run)
+    failed = [failure._asdict() for failure in results.failed]
+    events.conclude(
+        status, error=None, cells=len(results.cells), failed=failed, table=str(where / "results.csv"),
+        report=str(where / "report.html"),
+    )  # fmt: skip
+    return status
+
+
 def _start_again(given_up: list[str]) -> None:
     """A stage hangs where nothing can interrupt it: take the place of this process and go on without that stage."""
     click.echo("A stage is over its limit and cannot be interrupted; the run goes on without it.", err=True)
@@ -100,15 +137,29 @@ def _start_again(given_up: list[str]) -> None:
 
 
 def _show_plan(plan: Plan, run: Run) -> None:
+    from linkbench.execution.estimate import MOST, Past
     from linkbench.execution.run import step_label
+    from linkbench.execution.running import duration
+    from linkbench.store.upkeep import recent
 
     states = {True: "cached", False: "to compute", None: "to compute after its inputs"}
     found = run.look_up()
+    past = Past(recent(run.store, MOST))
+    seconds = {id_: past.estimate(step, run.device) for id_, step in plan.steps.items() if not found[id_]}
     for id_, step in plan.steps.items():
-        click.echo(f"  {step.stage:<9} {states[found[id_]]:<28} {step_label(step)}")
+        likely = seconds.get(id_)
+        about = "" if likely is None else f"about {duration(likely)}"
+        click.echo(f"  {step.stage:<9} {states[found[id_]]:<28} {about:<18} {step_label(step)}")
     click.echo(
         f"{len(plan.steps)} stages, {sum(bool(state) for state in found.values())} cached; {len(plan.cells)} cells:"
     )
     for cell in plan.cells:
         place = " / ".join(str(value) for value in cell.coordinates().values() if value is not None)
         click.echo(f"  {cell.id}  {place}")
+    known = [one for one in seconds.values() if one is not None]
+    if known:
+        click.echo(
+            f"about {duration(sum(known))} of work for {len(known)} stages, judging by past stages of their kind"
+        )
+    if len(known) < len(seconds):
+        click.echo(f"{len(seconds) - len(known)} stages to compute are of a kind that this store has not seen")

@@ -61,7 +61,7 @@ class Cache(Folder):
 
     def _shrink(self, room: int, but: str = "") -> None:
         """Remove the least recently used until the rest takes no more than `room` bytes; `but` stays."""
-        found = self.listing("objects")
+        found = [info for info in self.listing("") if not info.name.startswith("tmp/")]
         total = sum(info.size for info in found)
         for info in sorted(found, key=lambda info: info.modified):
             if total <= room:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from linkbench.errors import InputError
 from linkbench.store.checkpoints import Checkpoint, checkpoints
-from linkbench.store.store import Store, object_name, read_entry
+from linkbench.store.store import Store, Stored, object_name, read_entry
 
 YOUNG = 3600.0
 """Seconds for which nothing is removed: a run may be at work, and reads what it has just written."""
@@ -43,6 +43,13 @@ def items(store: Store) -> list[Item]:
             size = sizes.get(object_name(entry.digest), 0)
             found.append(Item(name, entry.key, entry.digest, size, times[name]))
     return sorted(found, key=lambda item: (item.used, item.digest))
+
+
+def recent(store: Store, most: int) -> list[Stored]:
+    """Entries of the stages that were last of use, the latest first."""
+    names = sorted(store.blobs.listing("keys"), key=lambda info: -info.modified)[:most]
+    contents = store.blobs.get_many([info.name for info in names])
+    return [entry for content in contents.values() if (entry := read_entry(content)) is not None]
 
 
 def size(found: Iterable[Item]) -> int:
