@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from linkbench.api.budget import Budget
 from linkbench.leaderboard import game, packed_arrays, photos, text
 from linkbench.leaderboard.board import Opponent, Played, Standing, Standings
-from linkbench.leaderboard.protocol import Data, Metrics, Opponents, Protocol, Source, model_keys
+from linkbench.leaderboard.protocol import Data, Metrics, Opponents, Protocol, Rules, Source, model_keys
 from linkbench.leaderboard.ranking import pareto, rank
 from linkbench.metrics import ranking
 
@@ -134,8 +134,7 @@ def _protocol(**changed: object) -> Protocol:
         "opponents": Opponents(models={"m": "11" * 8}, attackers={"a": "22" * 8, "b": "33" * 8}),
         "codes": {"attacker/predicted": "ee" * 8},
         "metrics": Metrics(k=1, n=100, resamples=1000, level=0.95),
-        "least_ssim": 0.5,
-        "budgets": [2 / 255, 4 / 255, 8 / 255],
+        "rules": Rules(),
     }
     return Protocol.model_validate({**parts, **changed})
 
@@ -152,8 +151,9 @@ def test_the_protocol_digest_covers_what_must_be_equal_and_no_label() -> None:
         _protocol(data=_data(people={"0": "ce" * 8})),
         _protocol(data=_data(cohort=Source(use="rendered", params={"count": 6}))),
         _protocol(codes={"attacker/predicted": "ef" * 8}),
-        _protocol(least_ssim=0.0),
-        _protocol(budgets=[1.0]),
+        _protocol(rules=Rules(least_ssim=0.0)),
+        _protocol(rules=Rules(budgets=[1.0])),
+        _protocol(rules=Rules(name="rendered-v1")),
         _protocol(split={"test": 0.5, "validation": 0.1}),
         _protocol(metrics=Metrics(k=1, n=100, resamples=500, level=0.95)),
         _protocol(version=3),

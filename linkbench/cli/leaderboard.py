@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from linkbench.cli.leaderboard_try import board_option, try_defence
 from linkbench.cli.options import examples, store_address
 
 if TYPE_CHECKING:
     from linkbench.leaderboard.entry import Entry
-
-board_option = click.option(
-    "--board", type=click.Path(path_type=Path, file_okay=False), default=Path("leaderboard"), show_default=True,
-    help="Folder of the leaderboard.",
-)  # fmt: skip
 
 
 @examples(
@@ -27,6 +23,27 @@ board_option = click.option(
 @click.group("leaderboard")
 def command() -> None:
     """Rank defenders and attackers of several runs on one protocol."""
+
+
+command.add_command(try_defence)
+
+
+@examples("linkbench leaderboard protocols", "linkbench leaderboard protocols rendered-v1 > mine.yaml")
+@command.command("protocols")
+@click.argument("name", required=False)
+def protocols(name: str | None) -> None:
+    """List the protocols that come with the toolkit, or print the scenario of one.
+
+    The scenario has no defence but the controls: add yours, run it, and add the results to a board.
+    """
+    from linkbench.leaderboard import named
+
+    if name is not None:
+        click.echo(named.scenario_text(name), nl=False)
+        return
+    for known in named.names():
+        first = named.scenario_text(known).splitlines()[0].removeprefix("# ")
+        click.echo(f"{known:<12}  {first}")
 
 
 @examples(

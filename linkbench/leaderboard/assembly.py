@@ -32,6 +32,12 @@ class Board(NamedTuple):
     protocols: list[list[Sheet]]
 
 
+def sheet(table: Standings) -> Sheet:
+    """A table, ranked."""
+    ranking = rank(table)
+    return Sheet(table, ranking, attackers(table, ranking), games(table, ranking))
+
+
 def assemble(board: Path) -> Board:
     """Read, check, rank and solve. Raises InputError where an entry does not hold together."""
     if not board.is_dir():
@@ -39,7 +45,5 @@ def assemble(board: Path) -> Board:
     listed = load(board)
     protocols: dict[str, list[Sheet]] = {}
     for table in tables(listed):
-        ranking = rank(table)
-        sheet = Sheet(table, ranking, attackers(table, ranking), games(table, ranking))
-        protocols.setdefault(table.digest, []).append(sheet)
+        protocols.setdefault(table.digest, []).append(sheet(table))
     return Board(listed, list(protocols.values()))

@@ -130,8 +130,8 @@ class Standings(NamedTuple):
         """Why a row gets no rank, in words; empty where it does."""
         if not self.complete(row):
             return "did not meet all opponents"
-        if row.ssim is not None and row.ssim < self.protocol.least_ssim:
-            return f"photos less like the originals than SSIM {self.protocol.least_ssim:g}"
+        if row.ssim is not None and row.ssim < self.protocol.rules.least_ssim:
+            return f"photos less like the originals than SSIM {self.protocol.rules.least_ssim:g}"
         if row.badge == "claimed":
             return "claimed, not recomputed"
         return ""
@@ -140,7 +140,7 @@ class Standings(NamedTuple):
         """The smallest bound of the protocol that holds what the row changes; None where none does."""
         if row.size is None:
             return None
-        return next((bound for bound in sorted(self.protocol.budgets) if row.size <= bound + NEAR), None)
+        return next((bound for bound in sorted(self.protocol.rules.budgets) if row.size <= bound + NEAR), None)
 
 
 NEAR = 1e-4

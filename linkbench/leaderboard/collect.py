@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from linkbench.api.data import Array, Artefact
 from linkbench.errors import InputError, TensorFileError
-from linkbench.leaderboard import packed_arrays, photos
+from linkbench.leaderboard import named, packed_arrays, photos
 from linkbench.leaderboard.entry import (
     DIGITS,
     VERSION,
@@ -87,7 +87,11 @@ def make(
         people={str(seed): people_digest(seen[0].people) for seed, seen in by_seed.items()},
         look=look,
     )
-    own = protocol(scenario, run["sees"], data, {(one["kind"], one["use"]): one["code"] for one in run["plugins"]})
+    codes = {(one["kind"], one["use"]): one["code"] for one in run["plugins"]}
+    own = protocol(scenario, run["sees"], data, codes)
+    if (known_as := named.played(scenario, run["sees"])) is not None:
+        wanted = named.opponents_of(known_as.rules.name)
+        own = protocol(scenario, run["sees"], data, codes, known_as.rules, wanted)
     title = name or scenario["name"]
     if not re.fullmatch(NAME, title):
         raise InputError(f"{title!r} cannot name an entry: use up to 64 letters, digits, '.', '_' and '-'")

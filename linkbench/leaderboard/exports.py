@@ -119,10 +119,10 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
     table = sheets[0].table
     rules = table.protocol.metrics
     parts = [
-        f"## Protocol `{table.digest[:12]}`\n",
+        f"## Protocol {markdown(table.protocol.rules.name)} `{table.digest[:12]}`\n".replace("  ", " "),
         f"{table.photos} photos against {table.population} genomes. Numbers are success@{rules.k} in a population of "
         f"{rules.n}, where chance is {numbers.percent(rules.k / rules.n)}, with {100 * rules.level:g} % intervals over "
-        f"people. Less alike than SSIM {table.protocol.least_ssim:g}: no rank.\n",
+        f"people. Less alike than SSIM {table.protocol.rules.least_ssim:g}: no rank.\n",
     ]
     for sheet in sheets:
         parts.append(f"### Defences, photos published as {markdown(sheet.table.channel)}\n")

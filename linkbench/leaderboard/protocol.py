@@ -76,11 +76,26 @@ class Opponents(_Strict):
     oracles: dict[str, Hex] = Field(default_factory=dict)
 
 
+class Rules(_Strict):
+    """What a table asks of rows besides the scenario.
+
+    name: of a protocol of the toolkit, empty for others; least_ssim: below it a row gets no rank; budgets: bounds on
+    the change of a pixel that make the classes of rows.
+    """
+
+    name: Label = ""
+    least_ssim: float = Field(LEAST_SSIM, ge=0, le=1)
+    budgets: list[float] = Field(default_factory=lambda: list(BUDGETS))
+
+
+COMMON = Rules()
+"""Of tables without a name."""
+
+
 class Protocol(_Strict):
     """Two rows share a table only if all of this is equal; labels are for people and do not count.
 
-    codes: `kind/plugin` -> digest of the code of everything but what is ranked: data, models and attackers; budgets:
-    bounds on the change of a pixel that make the classes of rows.
+    codes: `kind/plugin` -> digest of the code of everything but what is ranked: data, models and attackers.
     """
 
     version: int
@@ -89,8 +104,7 @@ class Protocol(_Strict):
     opponents: Opponents
     codes: dict[Label, Hex]
     metrics: Metrics
-    least_ssim: float = Field(ge=0, le=1)
-    budgets: list[float]
+    rules: Rules
 
     def digest(self) -> str:
         """The protocol digest; how photos look depends on the machine by a rounding, and does not count."""
@@ -103,8 +117,8 @@ class Protocol(_Strict):
         out = [
             f"another {part}" for part in ("version", "split", "metrics") if getattr(self, part) != getattr(other, part)
         ]
-        if (self.least_ssim, self.budgets) != (other.least_ssim, other.budgets):
-            out.append("another floor of visibility, or other classes of budgets")
+        if self.rules != other.rules:
+            out.append("another named protocol, floor of visibility, or other classes of budgets")
         if self.data.cohort != other.data.cohort:
             out.append("another cohort")
         if (self.data.genomes, self.data.population) != (other.data.genomes, other.data.population):
@@ -180,33 +194,58 @@ def looks(sees: list[str]) -> bool:
     return bool({"variants", "probabilities"} & set(sees))
 
 
-def opponents(scenario: dict[str, Any], sees: dict[str, list[str]]) -> Opponents:
-    """Everybody whom the defenders of a resolved scenario meet."""
+Wanted = tuple[set[str], set[str]]
+"""Digests of the models and attackers that a protocol asks for."""
+
+
+def opponents(scenario: dict[str, Any], sees: dict[str, list[str]], wanted: Wanted | None = None) -> Opponents:
+    """Everybody whom the defenders of a resolved scenario meet; of those the wanted ones alone, if any are."""
     looking = [spec for spec in scenario["attackers"] if looks(sees.get(spec["label"], []))]
+    looking = [spec for spec in looking if wanted is None or use_key(spec) in wanted[1]]
     told = {spec["label"] for spec in looking if "truth" in sees[spec["label"]]}
     surrogates = {model["name"] for model in scenario["models"] if model.get("role") == "surrogate"}
     return Opponents(
-        models={name: key for name, key in model_keys(scenario["models"]).items() if name not in surrogates},
+        models={
+            name: key
+            for name, key in model_keys(scenario["models"]).items()
+            if name not in surrogates and (wanted is None or key in wanted[0])
+        },
         attackers={spec["label"]: use_key(spec) for spec in looking if spec["label"] not in told},
         oracles={spec["label"]: use_key(spec) for spec in looking if spec["label"] in told},
     )
 
 
-def protocol(scenario: dict[str, Any], sees: dict[str, list[str]], data: Data, recorded: Codes) -> Protocol:
-    """The protocol of a resolved scenario on its data, with all its opponents."""
+def protocol(
+    scenario: dict[str, Any],
+    sees: dict[str, list[str]],
+    data: Data,
+    recorded: Codes,
+    rules: Rules = COMMON,
+    wanted: Wanted | None = None,
+) -> Protocol:
+    """The protocol of a resolved scenario on its data, with all its opponents, or with the wanted ones alone."""
     measure = scenario["measure"]
-    looking = [spec for spec in scenario["attackers"] if looks(sees.get(spec["label"], []))]
-    models = [model[part] for model in scenario["models"] for part in ("architecture", "recipe")]
+    met = opponents(scenario, sees, wanted)
+    looking = [spec for spec in scenario["attackers"] if spec["label"] in {**met.attackers, **met.oracles}]
+    kept = _with_starts(scenario["models"], set(met.models))
+    models = [model[part] for model in kept for part in ("architecture", "recipe")]
     return Protocol(
         version=VERSION,
         data=data,
         split=scenario["split"],
-        opponents=opponents(scenario, sees),
+        opponents=met,
         codes=codes_of([*scenario["cohort"], *scenario["genomes"], *models, *looking], recorded),
         metrics=Metrics(k=K, n=N, resamples=measure["resamples"], level=measure["level"]),
-        least_ssim=LEAST_SSIM,
-        budgets=list(BUDGETS),
+        rules=rules,
     )
+
+
+def _with_starts(models: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
+    """The models of these names, and those that they start from."""
+    for model in reversed(models):  # a model starts from one above it
+        if model["name"] in names and model["start"] is not None:
+            names = names | {model["start"]}
+    return [model for model in models if model["name"] in names]
 
 
 def row_key(poison: dict[str, Any], defender: dict[str, Any], recorded: Codes) -> str:

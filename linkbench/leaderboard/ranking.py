@@ -163,7 +163,7 @@ def _ranked(places: list[Place], apart: list[list[bool | None]]) -> list[Place]:
 
 
 def worst_case(row: Standing, judging: list[Opponent], metrics: Metrics, population: int) -> Worst:
-    """The largest mean success over the judging opponents that the row met."""
+    """The largest mean success over the judging opponents that the row met; its interval is over seeds and people."""
     met = [opponent for opponent in judging if opponent in row.played]
     values = [row.played[opponent].value() for opponent in met]
     at = max(range(len(met)), key=lambda place: values[place])  # the first of equals
@@ -177,17 +177,31 @@ def worst_case(row: Standing, judging: list[Opponent], metrics: Metrics, populat
 
 
 def resampled(row: Standing, opponents: list[Opponent], metrics: Metrics, population: int) -> Array:
-    """float64 [resamples, opponents], mean success in every resample of people, mean over the seeds."""
+    """float64 [resamples, opponents], mean success in every resample of seeds, and of people within each."""
     total = np.zeros((metrics.resamples, len(opponents)))
-    for seed in row.played[opponents[0]].photos:
+    found = list(row.played[opponents[0]].photos)
+    weight = seed_weights(metrics.resamples, len(found))
+    for at, seed in enumerate(found):
         seen = [row.played[opponent].photos[seed] for opponent in opponents]
         values = np.stack([cell.success(metrics, population) for cell in seen], axis=1)
         ones = np.ones(len(values))
         weights = np.stack([ones if cell.weights is None else cell.weights for cell in seen], axis=1)
         people, key = seen[0].people, seeds.derive(seed, "bootstrap")
-        total += resampled_means(values, people, resamples=metrics.resamples, seed=key, weights=weights, ends=SHARE)
-    means: Array = total / len(row.played[opponents[0]].photos)
-    return means
+        means = resampled_means(values, people, resamples=metrics.resamples, seed=key, weights=weights, ends=SHARE)
+        total += weight[:, [at]] * means
+    return total
+
+
+def seed_weights(resamples: int, count: int) -> Array:
+    """Random weights of seeds, float64 [resamples, count], each line with the sum 1; the same for all rows.
+
+    Dirichlet with all parameters (count - 2) / count: then the weighted mean varies as the mean of so few seeds does.
+    Of two seeds one is drawn, one alone stands for itself.
+    """
+    random = np.random.default_rng(seeds.derive(count, "seeds"))
+    if count < 3:
+        return np.eye(count)[random.integers(0, count, resamples)]
+    return random.dirichlet([(count - 2) / count] * count, resamples)
 
 
 def _apart(places: list[Place], table: Standings) -> list[list[bool | None]]:

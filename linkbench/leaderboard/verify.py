@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from linkbench.api.rounding import HALF_STEP
-from linkbench.leaderboard import packed_arrays, photos
+from linkbench.leaderboard import named, packed_arrays, photos
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
 from linkbench.leaderboard.facts import CONTROLS, OURS, Plugins
 from linkbench.leaderboard.origin import people_digest
-from linkbench.leaderboard.protocol import Source, protocol
+from linkbench.leaderboard.protocol import Protocol, Source, protocol
 from linkbench.store.store import digest_of
 
 SAME = 2e-6
@@ -136,14 +136,24 @@ def _protocol(entry: Entry) -> Iterator[str]:
     if rules.digest() != entry.protocol_digest:
         yield f"the protocol has the digest {rules.digest()[:16]}, the entry says {entry.protocol_digest[:16]}"
     own = rules.data.model_copy(update={"look": entry.look, "population": entry.population})
-    why = rules.differences(protocol(scenario, entry.sees, own, entry.codes()))
+    why = rules.differences(protocol(scenario, entry.sees, own, entry.codes(), rules.rules))
     if why:
         yield f"the scenario does not follow the protocol: {'; '.join(why)}"
+    name = rules.rules.name
+    if name and not (name in named.names() and named.fits(scenario, name, entry.sees)):
+        yield f"the scenario does not play the protocol {name!r} of the toolkit"
+    elif name and (rules.rules != named.named(name).rules or _asks_for(rules) != named.opponents_of(name)):
+        yield f"the rules or opponents are not those of the protocol {name!r}"
     if len(scenario["cohort"]) != 1 or not _made_by(scenario["cohort"][0], rules.data.cohort):
         yield "the scenario has another cohort than the protocol"
     seeds = {int(seed) for seed in rules.data.people}
     if seeds != set(scenario["seeds"]) or seeds != {cell.seed for cell in entry.cells}:
         yield "the seeds of the protocol are not those of the scenario and of the cells"
+
+
+def _asks_for(rules: Protocol) -> tuple[set[str], set[str]]:
+    who = rules.opponents
+    return set(who.models.values()), {*who.attackers.values(), *who.oracles.values()}
 
 
 def _made_by(spec: dict[str, Any], source: Source) -> bool:
