@@ -30,7 +30,7 @@ from linkbench.stages.link import rank
 from linkbench.stages.matching import matched
 
 NAMES = sorted(registry().plugins["attacker"])
-EVIDENCE = {"variants", "probabilities", "truth"}
+EVIDENCE = {"variants", "probabilities", "truth", "ancestry"}
 
 
 def attacker(name: str) -> Attacker:
@@ -43,7 +43,7 @@ def some_genomes(count: int, schema: Schema = PAPER, seed: int = 0, scale: float
     random = np.random.default_rng(seed)
     parts = [random.dirichlet(np.full(len(schema[name]), 0.4), count) for name in schema]
     log_p = np.log(np.maximum(np.concatenate(parts, axis=1) * scale, 1e-7))
-    return Genomes(schema, strings([f"g{row}" for row in range(count)]), log_p)
+    return Genomes(schema, strings([f"g{row}" for row in range(count)]), log_p, np.arange(count) % 3)
 
 
 def some_people(count: int, genomes: Genomes, seed: int = 1, unknown: float = 0.1) -> Cohort:
@@ -69,8 +69,9 @@ def published(people: Cohort) -> Artefact:
 def everything(people: Cohort) -> Evidence:
     assert people.predictions is not None
     return Evidence(
-        people.schema, len(people), most_likely(people.predictions, people.schema), people.predictions, people.labels
-    )
+        people.schema, len(people), most_likely(people.predictions, people.schema), people.predictions, people.labels,
+        ancestry=people.truth % 3,
+    )  # fmt: skip
 
 
 def shown(plugin: Attacker, evidence: Evidence) -> Evidence:
@@ -130,7 +131,7 @@ class TestEveryAttacker:
 
         monkeypatch.setattr(cls, "learn", spy_learn)
         monkeypatch.setattr(cls, "score", spy_score)
-        target = gather(self.plugin, self.people, published(self.people), {}, 0)
+        target = gather(self.plugin, self.people, published(self.people), {}, 0, None, self.genomes.ancestry)
         scores = own_scores(self.plugin, self.genomes, target)
         list(scores.blocks())
         assert seen
@@ -139,7 +140,7 @@ class TestEveryAttacker:
             assert {name for name in EVIDENCE if getattr(evidence, name) is not None} == self.plugin.sees
 
     def test_nobody_is_judged_by_what_his_own_photos_teach(self) -> None:
-        target = gather(self.plugin, self.people, published(self.people), {}, 0)
+        target = gather(self.plugin, self.people, published(self.people), {}, 0, None, self.genomes.ancestry)
         judged = np.concatenate([examples.photos for examples in target.lessons])
         assert sorted(judged.tolist()) == list(range(23))
         learns = type(self.plugin).learn is not Attacker.learn
@@ -153,7 +154,7 @@ class TestEveryAttacker:
     def test_grouping_changes_no_score(self) -> None:
         twice = np.tile(np.arange(41), 3)
         genomes = Genomes(self.genomes.schema, strings([f"g{row}" for row in range(123)]), self.genomes.log_p[twice])
-        target = gather(self.plugin, self.people, published(self.people), {}, 0)
+        target = gather(self.plugin, self.people, published(self.people), {}, 0, None, self.genomes.ancestry)
         tables = []
         for group in (True, False):
             scores = own_scores(self.plugin, genomes, target, group=group)

@@ -57,6 +57,15 @@ class GenomeSource(Plugin):
         """The schema of the table, known without building it. Raises InputError if a file cannot be read."""
         return PAPER
 
+    def tells_ancestry(self) -> bool:
+        """Whether `Genomes.ancestry` is given."""
+        return False
+
+    def believed_of(self) -> dict[str, Any] | None:
+        """The genomes of which this is what attackers believe, as the value of a field made by `nested`: cohorts are
+        drawn from those. None (as here): everybody is given the same table."""
+        return None
+
     def build(self, seed: int) -> Genomes:
         """The genomes; the same for the same parameters and seed."""
         raise NotImplementedError
@@ -92,7 +101,8 @@ class Attacker(Plugin):
     """Kind `attacker`: scores how well photos and genomes fit, higher is better."""
 
     sees: ClassVar[frozenset[str]] = frozenset({"variants"})
-    """What the attacker is shown about a photo: any of `variants`, `probabilities`, `truth`."""
+    """What the attacker is shown about a photo: any of `variants`, `probabilities`, `truth`, and `ancestry`, of the
+    person and the genomes."""
 
     joint: ClassVar[bool] = False
     """True where all photos of a population are matched at once; then `compete` must be given too."""

@@ -59,19 +59,22 @@ class Artefact(NamedTuple):
 class Genomes:
     """A table of log P(variant | genome).
 
-    log_p: float64 [M, V], natural logarithm, finite; ids: [M] bytes strings, unique.
+    log_p: float64 [M, V], natural logarithm, finite; ids: [M] bytes strings, unique; ancestry: int64 [M], equal
+    numbers for people of one super-population, or None where it is not known.
     """
 
     schema: Schema
     ids: Array
     log_p: Array
+    ancestry: Array | None = None
 
     def __len__(self) -> int:
         return len(self.log_p)
 
     def artefact(self) -> Artefact:
         meta = {"schema": self.schema.to_json(), "content": self.content()}
-        return Artefact({"log_p": self.log_p, "ids": pack(self.ids)}, meta)
+        known = {} if self.ancestry is None else {"ancestry": self.ancestry}
+        return Artefact({"log_p": self.log_p, "ids": pack(self.ids), **known}, meta)
 
     def content(self) -> str:
         """Digest of schema, ids and table, the same on machines whose logarithms differ in the last bits."""
@@ -83,7 +86,9 @@ class Genomes:
 
     @classmethod
     def of(cls, artefact: Artefact) -> Genomes:
-        return cls(Schema.from_json(artefact.meta["schema"]), unpack(artefact.array("ids")), artefact.array("log_p"))
+        ancestry = artefact.array("ancestry") if "ancestry" in artefact.arrays else None
+        schema = Schema.from_json(artefact.meta["schema"])
+        return cls(schema, unpack(artefact.array("ids")), artefact.array("log_p"), ancestry)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +143,8 @@ class Evidence:
     """What an attacker is shown about photos; what it did not ask for is None.
 
     size: n, the number of photos; variants: int64 [n, P], most likely predicted variant (ties: the first);
-    probabilities: float64 [n, V], predicted, each phenotype sums to 1; truth: int64 [n, P], true variants or MISSING.
+    probabilities: float64 [n, V], predicted, each phenotype sums to 1; truth: int64 [n, P], true variants or MISSING;
+    ancestry: int64 [n], that of the true genome, where genomes come with it.
     Of photos to learn from also person: int64 [n], who is in the photo, in random order (the first N are N people drawn
     at random); protected: bool [n], whether the defender changed it. Of photos to be linked person numbers the
     groups that are scored, where `Attacker.pools` asks for such, and protected is given where `Attacker.leaks`.
@@ -151,13 +157,14 @@ class Evidence:
     truth: Array | None = None
     person: Array | None = None
     protected: Array | None = None
+    ancestry: Array | None = None
 
     def __len__(self) -> int:
         return self.size
 
     def rows(self, index: Array) -> Evidence:
         """The evidence about some of the photos, int64 [n]."""
-        every = (self.variants, self.probabilities, self.truth, self.person, self.protected)
+        every = (self.variants, self.probabilities, self.truth, self.person, self.protected, self.ancestry)
         parts = (None if part is None else part[index] for part in every)
         return Evidence(self.schema, len(index), *parts)
 

@@ -12,6 +12,9 @@ from linkbench.api.data import Genomes, strings
 from linkbench.api.schema import SCHEMAS, Schema
 from linkbench.genomes import hirisplex, shipped
 
+POPULATIONS = ("AFR", "AMR", "EAS", "EUR", "SAS")
+"""Super-populations, by their number in `Genomes.ancestry`."""
+
 
 class ThousandGenomes(GenomeSource):
     """Real genotypes of 2,504 people (1000 Genomes Project phase 3), phenotypes by HIrisPlex-S."""
@@ -28,6 +31,9 @@ class ThousandGenomes(GenomeSource):
     def phenotypes(self) -> Schema:
         return SCHEMAS[self.schema_]
 
+    def tells_ancestry(self) -> bool:
+        return True
+
     def build(self, seed: int) -> Genomes:
         """[2504, V], or the people of one super-population, in the project's order; ids such as HG00096."""
         people = shipped.rows("thousand_genomes.csv")
@@ -38,4 +44,5 @@ class ThousandGenomes(GenomeSource):
             self.phenotypes(),
             strings([person["id"] for person in people]),
             hirisplex.log_p(dosages, male, self.schema_),
+            np.array([POPULATIONS.index(person["super_population"]) for person in people]),
         )

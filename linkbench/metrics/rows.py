@@ -227,6 +227,32 @@ def open_set_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
     return rows
 
 
+def alike_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
+    """`success:WAY` among candidates that are like the true one, see `linkbench.stages.alike`; chance is k / n as ever.
+
+    At population sizes that every group of such candidates has.
+    """
+    if "alike_better" not in rank.arrays:
+        return []
+    rows = []
+    for at, way in enumerate(settings.alike):
+        better, tied, population = (rank.array(f"alike_{name}")[at] for name in ("better", "tied", "population"))
+        sizes = settings.population_sizes(int(population.min()))
+        values = np.empty((len(settings.top_k), len(better), len(sizes)))
+        for count in np.unique(population):
+            own = np.flatnonzero(population == count)
+            ranks = ranking.Ranks(better[own], tied[own])
+            values[:, own] = ranking.success_curves(ranks, int(count), settings.top_k, sizes).transpose(0, 2, 1)
+        guessing = bool((tied == population - 1).all())
+        for k, success in zip(settings.top_k, values, strict=True):
+            means = success.mean(axis=0)
+            interval = _interval(success, rank.array("identity"), settings, seed, ends=SHARE)
+            sure = np.array([guessing or n <= k for n in sizes])
+            interval = np.where(sure, means, interval)
+            rows += [row(f"success:{way}", means[at], interval[:, at], k=k, n=n) for at, n in enumerate(sizes)]
+    return rows
+
+
 def change_rows(rank: Artefact, baseline: Artefact, settings: Measure, seed: int) -> list[Row]:
     """Success less the success without a defender, photo by photo: paired intervals from the same resamples."""
     rows = []

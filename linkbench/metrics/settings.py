@@ -59,6 +59,11 @@ class Measure(Strict):
         min_length=1,
         description="false positive identification rates: how often a genome is claimed where the right one is missing",
     )
+    alike: list[Annotated[str, Field(min_length=1)]] = Field(
+        [],
+        description="also success among candidates like the true one: names of phenotypes and 'ancestry', joined by "
+        "'+', such as sex+ancestry",
+    )
     prior: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 0.01], description="how likely the right genome is in the pile, for the precision of claims"
     )

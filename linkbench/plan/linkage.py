@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from linkbench.api.base import Attacker
+from linkbench.api.base import Attacker, GenomeSource
 from linkbench.api.data import VALIDATION
 from linkbench.plan.builder import MEASURED, Builder, Cell
 from linkbench.plan.facts import NOTHING
@@ -18,7 +18,7 @@ def add_cells(builder: Builder) -> None:
     """All cells of a linkage scenario."""
     scenario = builder.scenario
     for seed, genomes, cohort in itertools.product(scenario.seeds, scenario.specs["genomes"], scenario.specs["cohort"]):
-        base = {"genomes": builder.add("genomes", "linkbench.stages.link:genomes", seed, specs={"genomes": genomes})}
+        base = _genomes(builder, genomes, seed)
         base["cohort"] = builder.add(
             "cohort",
             "linkbench.stages.link:cohort",
@@ -42,6 +42,18 @@ def add_cells(builder: Builder) -> None:
             }
             for attacker in scenario.specs["attackers"]:
                 _cell(builder, {**place, **nothing}, {**base, "predict": predict}, {**given, "attacker": attacker})
+
+
+def _genomes(builder: Builder, spec: Spec, seed: int) -> dict[str, str]:
+    """The genomes as they are, and where attackers believe something else of them, that."""
+    source: GenomeSource = spec.plugin()
+    inner = source.believed_of()
+    run = "linkbench.stages.link:genomes"
+    table = builder.add("genomes", run, seed, specs={"genomes": spec})
+    if inner is None:
+        return {"genomes": table}
+    true = Spec("genomes", inner["use"], inner["params"], inner["use"])
+    return {"genomes": builder.add("genomes", run, seed, specs={"genomes": true}), "believed": table}
 
 
 def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], given: dict[str, Spec]) -> None:
@@ -115,8 +127,9 @@ def _cell(
     plugin: Attacker = attacker.plugin()
     read = ["genomes", "cohort", "predict", *sorted(plugin.learns_from()), *(["unprotected"] if plugin.leaks() else [])]
     inputs: dict[str, str] = {name: steps[name] for name in read if name in steps}
+    inputs["genomes"] = steps.get("believed", inputs["genomes"])
     measure = builder.scenario.measure
-    settings = measure.model_dump(by_alias=True, include={"sizes", "top_k", "fpir"})
+    settings = measure.model_dump(by_alias=True, include={"sizes", "top_k", "fpir", "alike"})
     rank = builder.add(
         "rank", "linkbench.stages.link:rank", seed, specs={"attacker": attacker}, settings=settings, inputs=inputs
     )

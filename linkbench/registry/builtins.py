@@ -14,6 +14,12 @@ def register_genomes(register: Register) -> None:
         summary="456 genomes of Venkatesaramani et al. 2021, realistic or ideal",
     )
     register(
+        "misspecified",
+        "linkbench.genomes.misspecified:Misspecified",
+        api=1,
+        summary="other genomes as an attacker with wrong tables reads them",
+    )
+    register(
         "thousand-genomes",
         "linkbench.genomes.thousand_genomes:ThousandGenomes",
         api=1,
@@ -100,6 +106,12 @@ def register_attackers(register: Register) -> None:
         summary="some phenotypes known for certain, the others predicted",
     )
     register("random", "linkbench.attackers.random:Random", api=1, summary="knows nothing: success@k = k/n exactly")
+    register(
+        "demographics",
+        "linkbench.attackers.demographics:Demographics",
+        api=1,
+        summary="sex, or sex and ancestry, and no photo: what a face must add to",
+    )
     register(
         "calibrated",
         "linkbench.attackers.calibrated:Calibrated",

@@ -129,11 +129,13 @@ def _metric_sources(cells: list[MeasuredCell]) -> list[_Source]:
     known = dict(METRICS)
     if lifted := _lifted(cells):
         k, n = lifted
-        for name in dict.fromkeys(name for cell in cells for name in cell.metrics if name.startswith("fnir:")):
+        for name in dict.fromkeys(name for cell in cells for name in cell.metrics):
             metric, _, place = name.partition("@")
-            if place == f"{k},{n}":
+            if metric.startswith("fnir:") and place == f"{k},{n}":
                 rate = numbers.percent(float(metric.partition(":")[2]))
                 known[name] = Metric(f"missed when sure, n = {n}", f"FPIR {rate}", _share)
+            if metric.startswith("success:") and place == f"{k},{n}":
+                known[name] = Metric(f"among alike, n = {n}", f"@{k}, same {metric.partition(':')[2]}", _share)
         known[f"success_change@{k},{n}"] = Metric("change by the defence", f"@{k}, n = {n}", POINTS)
 
     def source(name: str, metric: Metric) -> _Source:

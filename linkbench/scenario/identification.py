@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linkbench.metrics.settings import Strict
+from linkbench.metrics.settings import Measure, Strict
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong
 from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes, without_opponents
@@ -48,7 +48,7 @@ class IdentificationFile(TaskFile):
     split: Parts = Parts()
 
 
-def check(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
+def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -> list[Wrong]:
     """What the parts of an identification can get wrong: no photos, defenders that want genomes, no weights."""
     wrong = [*unknown_models(specs, models), *without_opponents(models)]
     wrong += [
@@ -56,6 +56,8 @@ def check(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
         for spec in specs["cohort"]
         if not registry().load("cohort", spec.name).has_photos
     ]
+    if measure.alike:
+        wrong.append(Wrong(("measure", "alike"), "people are not told apart by genomes here; leave 'alike' out"))
     for spec in specs["defenders"]:
         wrong += _asks_too_much(spec, "defenders")
     for model in models:

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from linkbench.api.schema import Schema
 from linkbench.errors import InputError
-from linkbench.metrics.settings import Strict
+from linkbench.metrics.settings import Measure, Strict
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong
 from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes, without_opponents
@@ -15,6 +16,9 @@ from linkbench.scenario.file import Model, TaskFile
 
 PHENOTYPES_IN = ("poisons", "defenders", "attackers", "cohort")
 """Sections whose plugins may name phenotypes."""
+
+ANCESTRY = "ancestry"
+"""The word for it beside the names of phenotypes."""
 
 NEUTRAL = {"poisons": "none", "defenders": "none", "channels": "float"}
 """Sections that change photos, and what changes none."""
@@ -48,7 +52,7 @@ class LinkageFile(TaskFile):
     split: Split = Split()
 
 
-def check(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
+def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -> list[Wrong]:
     """What only the parts together can get wrong: photos without models, phenotypes that nobody has."""
     wrong = [*unknown_models(specs, models), *without_opponents(models)]
     for spec in specs["cohort"]:
@@ -63,6 +67,7 @@ def check(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
         except InputError as error:
             wrong.append(Wrong(("genomes",), str(error)))
             continue
+        wrong += _unlike(measure, schema, genomes)
         played = [(section, spec) for section in PHENOTYPES_IN for spec in specs[section]]
         for section, spec in [*played, *(("models", model.recipe) for model in models)]:
             wrong += unknown_phenotypes(spec, schema, section, "the genomes have")
@@ -77,6 +82,20 @@ def check(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
             if recipe.kind == "recipe" and registry().load("recipe", recipe.name).people
         ]
     return wrong
+
+
+def _unlike(measure: Measure, schema: Schema, genomes: Spec) -> list[Wrong]:
+    """Ways to be alike in what these genomes do not tell."""
+    known = (*schema, ANCESTRY) if genomes.plugin().tells_ancestry() else tuple(schema)
+    return [
+        Wrong(
+            ("measure", "alike"),
+            f"names {word!r}, which the genomes {genomes.label} do not tell; they tell: {', '.join(known)}",
+        )
+        for way in measure.alike
+        for word in way.split("+")
+        if word not in known
+    ]
 
 
 def _with_photos(cohort: Spec, models: list[Model]) -> list[Wrong]:

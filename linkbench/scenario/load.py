@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from linkbench.api.kinds import SECTIONS
 from linkbench.errors import InputError, Location, Problem, ScenarioError
-from linkbench.metrics.settings import Strict
+from linkbench.metrics.settings import Measure, Strict
 from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
 from linkbench.scenario.bounds import MOST_CELLS
 from linkbench.scenario.checks import starting_predictor
@@ -47,7 +47,7 @@ def parse_scenario(written: Document, overrides: tuple[str, ...] = (), most_cell
     if cells > most_cells:
         what = f"the scenario spans {cells:,} cells, at most {most_cells:,} allowed; shorten lists, or say --max-cells"
         raise ScenarioError(document.file, [Problem("", what)])
-    wrong += task.load("check")(specs, models)
+    wrong += task.load("check")(specs, models, Measure() if file is None else file.measure)
     if wrong or file is None:
         raise ScenarioError(document.file, _problems(document, wrong))
     return Scenario(

@@ -10,9 +10,9 @@ class TaskParts(NamedTuple):
     """The parts of a task, each "module:name" and imported when it is needed: a scenario is read without its report.
 
     form: the pydantic model of the file; check: what only its parts together can get wrong, from the plugins of every
-    section and the models to a list of Wrong; cells: adds the cells to a plan's Builder; report: the task's part of
-    the page, a TaskReport; page: the page of docs/ that describes the file; ranked: whether its runs can enter a
-    leaderboard.
+    section, the models and what is measured to a list of Wrong; cells: adds the cells to a plan's Builder; report: the
+    task's part of the page, a TaskReport; page: the page of docs/ that describes the file; ranked: whether its runs can
+    enter a leaderboard.
     """
 
     form: str

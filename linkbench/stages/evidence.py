@@ -53,24 +53,23 @@ def gather(
     held_out: Mapping[str, Artefact],
     seed: int,
     unprotected: Artefact | None = None,
+    ancestry: Array | None = None,
 ) -> Target:
     """Show the attacker what it asked for about the predicted photos, and nothing else.
 
     held_out: predictions for photos of labelled people who are not linked, `clean` and `protected`; where there are
     none, cross-fitting by identity. seed: for the order of those people, and which photos leaked; unprotected:
-    predictions for the same photos without a defence. Raises InputError for an attacker who pools photos of people of
-    whom there is but one.
+    predictions for the same photos without a defence; ancestry: of all genomes. Raises InputError for an attacker who
+    pools photos of people of whom there is but one.
     """
-    photo = predicted.array("photo")
-    evidence = _evidence(attacker, people, predicted)
-    unit = units(people.identity[photo], attacker.pools())
+    shown, photo = _Shown(attacker, people, ancestry), predicted.array("photo")
+    table = np.asarray(predicted.array("probabilities"), dtype=np.float64)
+    unit, leaked = units(people.identity[photo], attacker.pools()), None
     if attacker.leaks():
         assert unprotected is not None
         leaked = _leaked(people.identity[photo], attacker.leaks(), seeds.generator(seed, "leaked"))
-        table = np.array(predicted.array("probabilities"), dtype=np.float64)
-        table[leaked] = unprotected.array("probabilities")[leaked]
-        evidence = _evidence(attacker, people, Artefact({"photo": photo, "probabilities": table}, {}))
-        evidence = replace(evidence, protected=~leaked)
+        table = np.where(leaked[:, None], unprotected.array("probabilities"), table)
+    evidence = replace(shown.evidence(photo, table), protected=None if leaked is None else ~leaked)
     if attacker.pools() > 1:
         if len(np.unique(unit)) == len(unit):
             raise InputError(
@@ -79,7 +78,7 @@ def gather(
                 f"out"
             )
         evidence = replace(evidence, person=unit)
-    lessons = _lessons(attacker, people, predicted, held_out, seed, evidence)
+    lessons = _lessons(shown, predicted, held_out, seed, evidence)
     return Target(photo, evidence, people.truth[photo], lessons, attacker.pools() > 1)
 
 
@@ -93,24 +92,20 @@ def _leaked(identity: Array, part: float, random: np.random.Generator) -> Array:
 
 
 def _lessons(
-    attacker: Attacker,
-    people: Cohort,
-    predicted: Artefact,
-    held_out: Mapping[str, Artefact],
-    seed: int,
-    evidence: Evidence,
+    shown: _Shown, predicted: Artefact, held_out: Mapping[str, Artefact], seed: int, evidence: Evidence
 ) -> list[Lesson]:
-    photo = predicted.array("photo")
-    if not attacker.learns_from():  # no need to keep people apart
-        return [Lesson(np.arange(len(photo)), evidence.rows(np.arange(0)), people.labels[:0])]
+    everybody = np.arange(len(evidence))
+    if not shown.attacker.learns_from():  # no need to keep people apart
+        return [Lesson(everybody, evidence.rows(np.arange(0)), shown.people.labels[:0])]
     if held_out:
-        return [Lesson(np.arange(len(photo)), *_taught(attacker, people, held_out, seed))]
-    return _cross_fit(attacker, people, predicted, seed)
+        return [Lesson(everybody, *_taught(shown, held_out, seed))]
+    return _cross_fit(shown, predicted, seed)
 
 
-def _taught(attacker: Attacker, people: Cohort, held_out: Mapping[str, Artefact], seed: int) -> tuple[Evidence, Array]:
+def _taught(shown: _Shown, held_out: Mapping[str, Artefact], seed: int) -> tuple[Evidence, Array]:
     """The photos that the attacker learns from, of the kinds that it asks for, and their labels."""
-    kinds = {kind: held_out[kind] for kind in sorted(attacker.learns_from()) if kind in held_out}
+    people = shown.people
+    kinds = {kind: held_out[kind] for kind in sorted(shown.attacker.learns_from()) if kind in held_out}
     photo = np.concatenate([predicted.array("photo") for predicted in kinds.values()])
     probabilities = np.concatenate([np.asarray(predicted.array("probabilities")) for predicted in kinds.values()])
     protected = np.repeat(
@@ -118,32 +113,39 @@ def _taught(attacker: Attacker, people: Cohort, held_out: Mapping[str, Artefact]
     )
     _, who = np.unique(people.identity, return_inverse=True)
     order = seeds.generator(seed, "labelled people").permutation(who.max() + 1)
-    evidence = _evidence(attacker, people, Artefact({"photo": photo, "probabilities": probabilities}, {}))
+    evidence = shown.evidence(photo, probabilities)
     return replace(evidence, person=order[who[photo]], protected=protected), people.labels[photo]
 
 
-def _cross_fit(attacker: Attacker, people: Cohort, predicted: Artefact, seed: int) -> list[Lesson]:
+def _cross_fit(shown: _Shown, predicted: Artefact, seed: int) -> list[Lesson]:
     """Published predictions are those of photos as they met the world, so they count as either kind."""
     photo = predicted.array("photo")
-    kind = "protected" if "protected" in attacker.learns_from() else "clean"
-    training, labels = _taught(attacker, people, {kind: predicted}, seed)
-    _, who = np.unique(people.identity[photo], return_inverse=True)
+    kind = "protected" if "protected" in shown.attacker.learns_from() else "clean"
+    training, labels = _taught(shown, {kind: predicted}, seed)
+    _, who = np.unique(shown.people.identity[photo], return_inverse=True)
     fold = who % FOLDS
     parts = [(np.flatnonzero(fold == part), np.flatnonzero(fold != part)) for part in range(FOLDS)]
     return [Lesson(mine, training.rows(others), labels[others]) for mine, others in parts if len(mine)]
 
 
-def _evidence(attacker: Attacker, people: Cohort, predicted: Artefact) -> Evidence:
-    photo = predicted.array("photo")
-    probabilities = np.asarray(predicted.array("probabilities"), dtype=np.float64)
-    sees = attacker.sees
-    return Evidence(
-        people.schema,
-        len(photo),
-        most_likely(probabilities, people.schema) if "variants" in sees else None,
-        probabilities if "probabilities" in sees else None,
-        people.labels[photo] if "truth" in sees else None,
-    )
+class _Shown(NamedTuple):
+    """Who is shown what: the attacker, the people, and the ancestry of all genomes where it is known."""
+
+    attacker: Attacker
+    people: Cohort
+    ancestry: Array | None
+
+    def evidence(self, photo: Array, probabilities: Array) -> Evidence:
+        """What the attacker asks for about photos: rows of the cohort, int64 [n], and predictions float64 [n, V]."""
+        sees, people = self.attacker.sees, self.people
+        return Evidence(
+            people.schema,
+            len(photo),
+            most_likely(probabilities, people.schema) if "variants" in sees else None,
+            probabilities if "probabilities" in sees else None,
+            people.labels[photo] if "truth" in sees else None,
+            ancestry=self.ancestry[people.truth[photo]] if self.ancestry is not None and "ancestry" in sees else None,
+        )
 
 
 class Question(NamedTuple):
@@ -151,7 +153,8 @@ class Question(NamedTuple):
 
     shown: what `Scoring` is made from besides; kept: float64 [C, V], the genomes; row: int64 [n], the row of each photo
     in the table of scores; column: int64 [n], that of its true genome; rows: R; weight: float64 [C], how many genomes
-    share a column, or None for one each; place: int64 [M], the column of each genome, or None where it is its number.
+    share a column, or None for one each; place: int64 [M], the column of each genome, or None where it is its number;
+    ancestry: int64 [C], of the genomes, where the attacker sees it.
     """
 
     shown: Artefact
@@ -161,6 +164,11 @@ class Question(NamedTuple):
     rows: int
     weight: Array | None
     place: Array | None
+    ancestry: Array | None
+
+    def genomes(self) -> Artefact:
+        """What an attacker is shown of the genomes."""
+        return Artefact({"log_p": self.kept, **({} if self.ancestry is None else {"ancestry": self.ancestry})}, {})
 
 
 def question(genomes: Genomes, target: Target, *, group: bool = True, hidden: bool = False) -> Question:
@@ -181,14 +189,19 @@ def question(genomes: Genomes, target: Target, *, group: bool = True, hidden: bo
             arrays |= {f"{number}/{what}/{name}": part for name, part in given.items() if part is not None}
         arrays[f"{number}/labels"] = lesson.labels
         sizes.append([len(asked), len(lesson.training), count])
-    kept, place, weight = _group_genomes(genomes) if group else (genomes.log_p, None, None)
+    # only who sees it is shown the ancestry of people
+    ancestry = None if target.evidence.ancestry is None else genomes.ancestry
+    kept, place, weight = _group_genomes(genomes.log_p, ancestry) if group else (genomes.log_p, None, None)
+    if ancestry is not None and place is not None:
+        ancestry = ancestry[np.unique(place, return_index=True)[1]]
     if random is not None:
         order = random.permutation(len(kept))
         kept, weight = kept[order], None if weight is None else weight[order]
+        ancestry = None if ancestry is None else ancestry[order]
         place = np.argsort(order) if place is None else np.argsort(order)[place]
     column = target.truth if place is None else place[target.truth]
     shown = Artefact(arrays, {"schema": genomes.schema.to_json(), "sizes": sizes})
-    return Question(shown, kept, row, column, start, weight, place)
+    return Question(shown, kept, row, column, start, weight, place, ancestry)
 
 
 def _distinct(evidence: Evidence, random: np.random.Generator | None) -> tuple[Evidence, Array, int]:
@@ -211,20 +224,20 @@ def _together(evidence: Evidence, random: np.random.Generator | None) -> tuple[E
 
 
 class Scoring:
-    """The proposer of scores. inputs: question, as `Question.shown`; genomes: log_p, as `Question.kept`."""
+    """The proposer of scores. inputs: question, as `Question.shown`; genomes, as `Question.genomes`."""
 
     def __init__(self, task: Task, ask: Any) -> None:
-        self._begin(task.specs["attacker"].plugin(), task.inputs["question"], task.inputs["genomes"].array("log_p"))
+        self._begin(task.specs["attacker"].plugin(), task.inputs["question"], task.inputs["genomes"])
 
     @classmethod
     def of(cls, attacker: Attacker, asked: Question) -> Scoring:
         """For an attacker who is in no registry."""
         made = cls.__new__(cls)
-        made._begin(attacker, asked.shown, asked.kept)
+        made._begin(attacker, asked.shown, asked.genomes())
         return made
 
-    def _begin(self, attacker: Attacker, shown: Artefact, kept: Array) -> None:
-        self.attacker, self.kept = attacker, kept
+    def _begin(self, attacker: Attacker, shown: Artefact, genomes: Artefact) -> None:
+        self.attacker, self.kept, self.ancestry = attacker, genomes.array("log_p"), _part(genomes, "ancestry")
         self.schema = Schema.from_json(shown.meta["schema"])
         self.parts = []
         for number, (*sizes, count) in enumerate(shown.meta["sizes"]):
@@ -236,7 +249,9 @@ class Scoring:
 
     def score(self, given: Parcel) -> Parcel:
         """scores [R, stop - start] of all photos and the genomes from meta start to stop."""
-        some = Genomes(self.schema, np.zeros(0, "S1"), self.kept[given.meta["start"] : given.meta["stop"]])
+        span = slice(given.meta["start"], given.meta["stop"])
+        ancestry = None if self.ancestry is None else self.ancestry[span]
+        some = Genomes(self.schema, np.zeros(0, "S1"), self.kept[span], ancestry)
         found = [
             real_numbers(self.attacker.score(evidence, some, learned), (count, len(some)), self.attacker)
             for evidence, learned, count in self.parts
@@ -253,7 +268,7 @@ def _part(artefact: Artefact, name: str) -> Array | None:
     return artefact.array(name) if name in artefact.arrays else None
 
 
-PARTS = ("variants", "probabilities", "truth", "person", "protected")
+PARTS = ("variants", "probabilities", "truth", "person", "protected", "ancestry")
 """The arrays of an `Evidence`."""
 
 HELD = 30_000_000
@@ -274,8 +289,13 @@ def ranked_scores(there: Proposer, asked: Question, attacker: Attacker) -> Score
     scores = Scores(block, asked.row, asked.column, asked.rows, len(asked.kept), asked.weight)
     if not there.foreign:
         return scores
-    if asked.rows * len(asked.kept) > HELD:
-        return scores._replace(block=_steady(block))
+    return held(scores, scores._replace(block=_steady(block)))
+
+
+def held(scores: Scores, otherwise: Scores) -> Scores:
+    """The same scores, computed once and kept, or `otherwise` where there are more than HELD."""
+    if scores.rows * scores.columns > HELD:
+        return otherwise
     table = np.concatenate([found for _, found in scores.blocks()], axis=1)
     return scores._replace(block=lambda start, stop: table[:, start:stop])
 
@@ -331,19 +351,24 @@ def _group(evidence: Evidence) -> tuple[Array, Array]:
     seen = [part for part in (evidence.variants, evidence.probabilities, evidence.truth) if part is not None]
     if seen and evidence.protected is not None:
         seen.append(evidence.protected[:, None])
+    if seen and evidence.ancestry is not None:
+        seen.append(evidence.ancestry[:, None])
     if not seen:
         return np.zeros(1, np.int64), np.zeros(len(evidence), np.int64)
     _, first, group = np.unique(np.concatenate(seen, axis=1), axis=0, return_index=True, return_inverse=True)
     return first, group.reshape(-1)
 
 
-def _group_genomes(genomes: Genomes) -> tuple[Array, Array | None, Array | None]:
+def _group_genomes(log_p: Array, ancestry: Array | None) -> tuple[Array, Array | None, Array | None]:
     """Distinct rows, the row of each genome, and how often each occurs; large tables are taken as they are.
 
-    Whether grouping pays is seen on a sample: rows of many SNPs are nearly all different.
+    Whether grouping pays is seen on a sample: rows of many SNPs are nearly all different. Genomes of different ancestry
+    are different where that is given.
     """
-    sample = genomes.log_p[:4096]
+    sample = log_p[:4096]
     if len(np.unique(sample, axis=0)) > len(sample) // 2:
-        return genomes.log_p, None, None
-    kept, column, count = np.unique(genomes.log_p, axis=0, return_inverse=True, return_counts=True)
+        return log_p, None, None
+    table = log_p if ancestry is None else np.concatenate([log_p, ancestry[:, None]], axis=1)
+    kept, column, count = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+    kept = np.ascontiguousarray(kept[:, : log_p.shape[1]])
     return kept, column.reshape(-1), count.astype(np.float64)

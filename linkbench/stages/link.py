@@ -26,6 +26,7 @@ from linkbench.metrics import open_set, ranking
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.registry.foreign import foreign
+from linkbench.stages.alike import ranks_among_alike
 from linkbench.stages.evidence import gather, question, ranked_scores
 from linkbench.stages.matching import Match, check_size, matched
 
@@ -90,26 +91,29 @@ def rank(task: Task) -> Artefact:
     table = Genomes.of(task.inputs["genomes"])
     people = Cohort.of(task.inputs["cohort"])
     held_out = {kind: task.inputs[kind] for kind in attacker.learns_from() if kind in task.inputs}
-    target = gather(attacker, people, task.inputs["predict"], held_out, task.seed, task.inputs.get("unprotected"))
+    unprotected = task.inputs.get("unprotected")
+    target = gather(attacker, people, task.inputs["predict"], held_out, task.seed, unprotected, table.ancestry)
     if attacker.joint:
         check_size(len(target.photo), len(table))
     asked = question(table, target, group=not attacker.joint, hidden=bool(foreign([spec])))
-    told = {"question": asked.shown, "genomes": Artefact({"log_p": asked.kept}, {})}
-    sampled: dict[str, Any] = {}
+    told = {"question": asked.shown, "genomes": asked.genomes()}
+    more: dict[str, Any] = {}
     settings = Measure.model_validate(task.settings)
     who = f"attacker {spec.label}"
     with proposing(Task(told, task.specs, {}, 0, task.device), "linkbench.stages.evidence:Scoring", who) as there:
         try:
             if attacker.joint:
                 match = Match(attacker, there, asked)
-                scores, sampled = matched(match, len(table), target, settings, seeds.derive(task.seed, "matching"))
+                scores, more = matched(match, len(table), target, settings, seeds.derive(task.seed, "matching"))
             else:
                 scores = ranked_scores(there, asked, attacker)
             ranks, roc, counted = _places(attacker, scores, len(target.photo), len(table))
+            if settings.alike and not attacker.joint:  # whose scores among a few are not those among all genomes
+                more = ranks_among_alike(scores, asked.place, table, target.truth, settings.alike)
         except ranking.UnsteadyScoresError as error:
             raise PluginError(f"{who} {error}; a score may depend on nothing but its photo and genome") from None
-    if counted is not None and not attacker.joint:  # whose scores in a pile are not those among all genomes
-        sampled = _open_set(counted, settings)
+    if counted is not None and not attacker.joint:
+        more |= _open_set(counted, settings)
     return Artefact(
         {
             "photo": target.photo,
@@ -119,7 +123,7 @@ def rank(task: Task) -> Artefact:
             "auc_parts": roc.parts,
             **curve("score", roc),
             **curve("k", ranking.roc_by_k(ranks, len(table))),
-            **sampled,
+            **more,
         },
         {"population": len(table), "auc": roc.auc, "genomes": task.inputs["genomes"].meta["content"]},
     )
@@ -167,6 +171,7 @@ def measure(task: Task) -> Artefact:
     seed = seeds.derive(task.seed, "bootstrap")
     rows = metrics.linkage_rows(task.inputs["rank"], settings, seed)
     rows += metrics.open_set_rows(task.inputs["rank"], settings, seed)
+    rows += metrics.alike_rows(task.inputs["rank"], settings, seed)
     people = Cohort.of(task.inputs["cohort"])
     predicted = task.inputs["predict"]
     photo = predicted.array("photo")

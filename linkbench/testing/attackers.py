@@ -15,7 +15,8 @@ from linkbench.testing.common import silent
 from linkbench.testing.tables import SCHEMA, genomes, probabilities, variants
 
 PHOTOS, GENOMES, TAUGHT = 6, 9, 40
-SEES = {"variants", "probabilities", "truth"}
+SEES = {"variants", "probabilities", "truth", "ancestry"}
+ANCESTRIES = np.arange(3)
 LEARNS_FROM = {"clean", "protected"}
 
 SAME = 1e-9
@@ -35,6 +36,7 @@ def _evidence(attacker: Attacker, count: int, seed: int) -> Evidence:
     """What the attacker asked for about photos, and nothing else; nobody can write to it."""
     predicted, truth = probabilities(count, seed), variants(count, seed + 1)
     parts = {"variants": most_likely(predicted, SCHEMA), "probabilities": predicted, "truth": truth}
+    parts["ancestry"] = ANCESTRIES[np.arange(count) % len(ANCESTRIES)]
     for part in parts.values():
         part.flags.writeable = False
     return Evidence(SCHEMA, count, **{name: part for name, part in parts.items() if name in attacker.sees})
@@ -70,7 +72,7 @@ def _genomes(order: Array | None = None) -> Genomes:
     order = np.arange(GENOMES) if order is None else order
     log_p = made.log_p[order]
     log_p.flags.writeable = False
-    return Genomes(SCHEMA, made.ids[order], log_p)
+    return Genomes(SCHEMA, made.ids[order], log_p, ANCESTRIES[order % len(ANCESTRIES)])
 
 
 def _use(attacker: Attacker) -> Trial:
