@@ -29,6 +29,7 @@ from linkbench.api.data import (
     Artefact,
     Cohort,
     Genomes,
+    Stream,
     strings,
 )
 from linkbench.api.gallery import Faces, Gallery
@@ -226,6 +227,27 @@ def test_tested_people_teach_nobody_and_stand_in_both_parts(gallery: int | None)
     assert [names[label] for label in found.labels[teaching, 0]] == [str(who) for who in found.identity[teaching]]
 
 
+def test_an_album_is_poisoned_by_the_names_of_its_people() -> None:
+    """All photos of a person get the same pattern, and nobody else gets it."""
+    from linkbench.stages.protect import protect
+
+    found = divided(list(np.repeat(np.arange(12), 4)))
+    (spec,), _ = parse_spec("defender", {"use": "shortcut", "epsilon": 16 / 255}, ())
+    out = protect(Task({"cohort": found.artefact()}, {"defender": spec}, {"split": GALLERY}, 3, "cpu"))
+    stream = out.arrays["photos"]
+    assert isinstance(stream, Stream)
+    changed, photo = np.concatenate(list(stream.blocks)), np.asarray(out.arrays["photo"])
+    assert (found.split[photo] == GALLERY).all()
+    assert found.photos is not None
+    signs = np.sign(changed - np.asarray(found.photos)[photo] / np.float32(255))
+    for one in range(len(photo)):
+        for other in range(one):
+            free = (signs[one] != 0) & (signs[other] != 0)  # a pixel at the end of the range cannot go further
+            agreed = (signs[one] == signs[other])[free].mean()
+            same = found.identity[photo[one]] == found.identity[photo[other]]
+            assert agreed > 0.99 if same else 0.4 < agreed < 0.6
+
+
 def test_nobody_need_teach() -> None:
     found = divided([0, 0, 1, 1, 2, 2], test=1.0, validation=0.0)
     assert set(found.split.tolist()) == {TEST, GALLERY}
@@ -350,6 +372,10 @@ BAD = {
         "best-of: phenotype names the phenotype 'sex'; in identification there is none but: identity",
     ),
     "needs": (HEAD + "defenders: joint-pgd\n", "must see true genomes, which nobody has in identification"),
+    "names it has not learned": (
+        HEAD + "defenders: {use: single-pgd, phenotype: identity}\n",
+        "must see what a network says of the names of those in the gallery, but it has learned those of others",
+    ),
     "knowledge": (HEAD + "defenders: {use: fawkes, knowledge: later}\n", "knowledge names no model 'later'"),
     "gallery": (HEAD + "gallery: {photo: 2}\n", "gallery.photo: unknown key; did you mean 'photos'"),
     "photos": (HEAD.replace("rendered, count: 32, per_identity: 4, size: 32", "paper-tables"), "has no photos"),

@@ -12,8 +12,8 @@ from linkbench.registry.spec import Spec, Wrong
 from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes, without_opponents
 from linkbench.scenario.file import Model, TaskFile, TaskName
 
-UNKNOWN = {"genome": "true genomes", "reference": "a population of genomes", "labels": "phenotypes"}
-"""What nobody knows in identification, by the word in `Defender.needs`."""
+UNKNOWN = {"genome": "true genomes", "reference": "a population of genomes"}
+"""What nobody knows in identification, by the word in `Defender.needs`. Labels are known: who is in the photo."""
 
 LEARNED = ("identity",)
 """What a network learns in identification stands where phenotypes stand in linkage."""
@@ -72,6 +72,9 @@ def _asks_too_much(spec: Spec, section: str) -> list[Wrong]:
     if spec.kind != "defender":
         return []
     asked = registry().load("defender", spec.name).needs
+    if section == "defenders" and asked >= {"predictor", "labels"}:
+        what = "what a network says of the names of those in the gallery, but it has learned those of others"
+        return [Wrong((section,), f"{spec.label} must see {what}; leave it out")]
     return [
         Wrong((section,), f"{spec.label} must see {what}, which nobody has in identification; leave it out")
         for need, what in UNKNOWN.items()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from linkbench.api import seeds
 from linkbench.api.base import Channel, Defender
-from linkbench.api.data import MISSING, TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
+from linkbench.api.data import GALLERY, MISSING, TEST, TRAIN, Array, Artefact, Cohort, Genomes, Stream
 from linkbench.api.progress import track
 from linkbench.api.schema import Schema
 from linkbench.boundary.messages import Parcel
@@ -142,6 +143,8 @@ def known_to(task: Task, defender: Defender, people: Cohort, photo: Array, clean
     """
     genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
     studied = np.flatnonzero(people.split == TRAIN) if learns(defender) else photo[:0]
+    if "labels" in defender.needs and int(task.settings.get("split", TEST)) == GALLERY:
+        people, studied = named(people, photo), photo
     seen = np.union1d(photo, studied)
     arrays: dict[str, Any] = {
         "studied": studied,
@@ -162,6 +165,17 @@ def known_to(task: Task, defender: Defender, people: Cohort, photo: Array, clean
     check_known(defender, there, f"defender {task.specs['defender'].label}")
     specs = {role: spec for role, spec in task.specs.items() if role in ("defender", "channel")}
     return Task({"known": known, **models}, specs, {}, seed, task.device)
+
+
+def named(people: Cohort, photo: Array) -> Cohort:
+    """The cohort as those in a gallery know it: each of their photos, by row int64 [n], is labelled with who they are.
+
+    A poison of a gallery is keyed by names: whoever learns them from these photos learns the poison.
+    """
+    names = np.unique(people.identity[photo])
+    labels = np.full((len(people), 1), MISSING, dtype=np.int64)
+    labels[photo, 0] = np.searchsorted(names, people.identity[photo])
+    return replace(people, schema=Schema({"identity": [str(name) for name in names]}), labels=labels)
 
 
 def _only(values: Array, rows: Array, other: int) -> Array:
