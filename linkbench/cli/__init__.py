@@ -34,7 +34,10 @@ COMMANDS = {
 """Every command, its module and its line of help: `--help` imports none of them."""
 
 
-EXTRAS = {"torch": "photos", "PIL": "photos", "safetensors": "photos", "pyarrow": "parquet", "scipy": "assignment"}
+EXTRAS = {
+    "torch": "photos", "PIL": "photos", "safetensors": "photos", "cv2": "faces", "pillow_heif": "faces",
+    "pyarrow": "parquet", "scipy": "assignment",
+}  # fmt: skip
 """Packages that a plain installation lacks, and the extra that brings each."""
 
 

@@ -27,7 +27,7 @@ BLOCK = 64
 WORKERS = 4
 """Threads that decode; Pillow lets go of the interpreter while it unpacks."""
 
-_RESAVE = "Save it again as an 8-bit RGB JPEG or PNG, or take it out of the cohort"
+_RESAVE = "Save it again as an 8-bit RGB JPEG or PNG, or leave it out"
 
 
 CENTRE = (0.5, 0.5)
@@ -43,19 +43,19 @@ def load_photo(path: Path, size: int, crop: float = 1.0, centre: tuple[float, fl
     Raises InputError (file, reason, remedy) for files that are unreadable, cut off, animated, of more than
     MAX_PIXELS pixels, smaller than MIN_SIDE, or of unknown value range.
     """
-    with _quiet():
+    with quiet():
         return _load(path, size, crop, centre)
 
 
 def check_photo(path: Path) -> None:
     """Look at the header only; raises InputError for what `load_photo` would refuse there."""
-    with _quiet(), _opened(path):
+    with quiet(), opened(path):
         pass
 
 
 def shape_of(path: Path) -> tuple[int, int]:
     """Width and height in pixels as the photo is seen, turned as its EXIF data say. Raises InputError."""
-    with _quiet(), _opened(path) as image:
+    with quiet(), opened(path) as image:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else (image.width, image.height)
 
@@ -73,82 +73,84 @@ def _blocks(paths: Sequence[Path], size: int, crop: float, centre: tuple[float, 
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(paths), BLOCK):
             part = paths[start : start + BLOCK]
-            with _quiet():  # around the threads, not inside them: warning filters are shared by all threads
+            with quiet():  # around the threads, not inside them: warning filters are shared by all threads
                 block = np.stack(list(pool.map(lambda path: _load(path, size, crop, centre), part)))
             yield block
             advance(start + len(part), len(paths))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Pillow warns of what is refused or mended here: bombs, bad EXIF data, odd palettes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _refused(path: Path, reason: str, remedy: str = _RESAVE) -> InputError:
+def refused(path: Path, reason: str, remedy: str = _RESAVE) -> InputError:
+    """The error that names the photo, what is wrong with it and what to do."""
     return InputError(f"photo {path}: {reason}. {remedy}")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image]:
-    """The image behind a checked header, its pixels not yet unpacked."""
+def opened(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image]:
+    """The image behind a checked header, its pixels not yet unpacked; within `quiet`. Raises InputError."""
     try:
         if not path.is_file():
             reason = "this is no plain file" if path.exists() else "there is no such file"
-            raise _refused(path, reason, "Check the path and the spelling of the name")
-        with path.open("rb") as file, _image(path, file) as image:
+            raise refused(path, reason, "Check the path and the spelling of the name")
+        with path.open("rb") as file, _image(path, file, formats) as image:
             yield image
     except OSError as error:
         reason = f"it cannot be read: {error.strerror or error}"
-        raise _refused(path, reason, "Check that it is yours to read") from None
+        raise refused(path, reason, "Check that it is yours to read") from None
 
 
-def _image(path: Path, file: BinaryIO) -> Image:
+def _image(path: Path, file: BinaryIO, formats: tuple[str, ...]) -> Image:
     try:
         import PIL.Image
     except ImportError:
         raise MissingExtraError("Reading photos", "pillow", "photos") from None
     if not file.read(1):
-        raise _refused(path, "the file is empty", "Fetch it again, or take it out of the cohort")
+        raise refused(path, "the file is empty", "Fetch it again, or leave it out")
     file.seek(0)
     try:
-        image = PIL.Image.open(file, formats=FORMATS)
+        image = PIL.Image.open(file, formats=formats)
         frames = getattr(image, "n_frames", 1)
     except PIL.Image.DecompressionBombError:
-        raise _refused(path, f"it has more than {MAX_PIXELS} pixels", _SMALLER) from None
+        raise refused(path, f"it has more than {MAX_PIXELS} pixels", _SMALLER) from None
     except PIL.UnidentifiedImageError:
-        raise _refused(path, f"it is no image in one of the formats {', '.join(FORMATS)}", _RESAVE) from None
+        raise refused(path, f"it is no image in one of the formats {', '.join(formats)}", _RESAVE) from None
     except Exception as error:  # a damaged file can make Pillow raise nearly anything
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise _refused(path, f"it has {width}x{height} pixels, more than {MAX_PIXELS}", _SMALLER)
+        raise refused(path, f"it has {width}x{height} pixels, more than {MAX_PIXELS}", _SMALLER)
     if min(width, height) < MIN_SIDE:
-        raise _refused(path, f"it has {width}x{height} pixels, less than {MIN_SIDE} a side", "Take a larger photo")
+        raise refused(path, f"it has {width}x{height} pixels, less than {MIN_SIDE} a side", "Take a larger photo")
     if frames > 1 and image.format != "MPO":  # MPO: a JPEG as phones write it, its first picture the photo
-        raise _refused(path, f"it holds {frames} pictures; which is the photo is not known", _ONE_PICTURE)
+        raise refused(path, f"it holds {frames} pictures; which is the photo is not known", _ONE_PICTURE)
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
-        raise _refused(path, f"its pixels are 32-bit numbers (mode {image.mode}) of unknown range")
+        raise refused(path, f"its pixels are 32-bit numbers (mode {image.mode}) of unknown range")
     return image
 
 
-_SMALLER = "Save a smaller copy, or take it out of the cohort"
+_SMALLER = "Save a smaller copy, or leave it out"
 _ONE_PICTURE = "Save one of them as a JPEG or PNG of its own"
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def damaged(path: Path, error: Exception) -> InputError:
+    """The same for whatever a decoder raised."""
     reason = f"it is damaged, cut off or of a rare kind ({str(error) or type(error).__name__})"
-    return _refused(path, reason, "Fetch it again, or save it again as an 8-bit RGB JPEG or PNG")
+    return refused(path, reason, "Fetch it again, or save it again as an 8-bit RGB JPEG or PNG")
 
 
 def _load(path: Path, size: int, crop: float, centre: tuple[float, float]) -> Array:
-    with _opened(path) as image:
+    with opened(path) as image:
         try:
             return _square(image, size, crop, centre)
         except Exception as error:
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
 
 
 def _square(image: Image, size: int, crop: float, centre: tuple[float, float]) -> Array:
@@ -183,11 +185,11 @@ def _rgb(image: Image) -> Image:
         return PIL.Image.alpha_composite(white, seen).convert("RGB")
     profile = image.info.get("icc_profile")
     if profile and image.mode in ("RGB", "CMYK"):
-        return _managed(image, profile)
+        return in_srgb(image, profile)
     return image.convert("RGB")
 
 
-def _managed(image: Image, profile: bytes) -> Image:
+def in_srgb(image: Image, profile: bytes) -> Image:
     """Colours as the embedded profile means them; a broken profile is passed over, as browsers do."""
     import io
 
