@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from linkbench.cli.options import examples
+from linkbench.cli.options import examples, store_address
 
 
-@examples("linkbench report results/paper-matching")
+@examples("linkbench report results/paper-matching", "linkbench report results/album --people")
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--rebuild", is_flag=True, help="Write report.html again from the stored numbers.")
-def command(folder: Path, rebuild: bool) -> None:
-    """Show the tables of a finished run again."""
+@click.option("--people", is_flag=True, help="How each photo fares, by its file name, instead of the tables.")
+@store_address
+def command(folder: Path, rebuild: bool, people: bool, store: str | None) -> None:
+    """Show the tables of a finished run again.
+
+    With --people the names of the photos are taken from the store, where the run left them. They are shown here alone:
+    no results folder, page or leaderboard holds them.
+    """
     from linkbench.report import page, terminal
     from linkbench.results import folder as files
 
     results = files.read(folder)
-    terminal.show(results)
+    if people:
+        from linkbench.report import people as by_name
+        from linkbench.results.photos import places
+        from linkbench.store.location import default_address
+        from linkbench.store.store import Store
+
+        read = Store(store or default_address()).read
+        for cell, found in places(results.run, partial(files.read_ranks, folder), read):
+            click.echo(by_name.table(results.run, cell, found))
+    else:
+        terminal.show(results)
     if rebuild:
         files.write_text(folder / "report.html", page.render(results, folder))
         click.echo(f"page: {folder / 'report.html'}")

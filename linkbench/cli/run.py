@@ -41,6 +41,10 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
 @click.option(
     "--limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time of one stage."
 )
+@click.option(
+    "--save-photos", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+    help="Write the published photos, protected or not, as PNG with their names into a new folder.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show stages and cells, what is cached, and how long the rest may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line, instead of tables.")
 def command(
@@ -51,6 +55,7 @@ def command(
     overrides: tuple[str, ...],
     most_cells: int,
     limit: float | None,
+    save_photos: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -61,6 +66,8 @@ def command(
     """
     if dry_run and as_json:
         raise click.UsageError("--json tells of a run, and --dry-run runs nothing; leave one of them out")
+    if save_photos is not None and (dry_run or as_json):
+        raise click.UsageError("--save-photos goes with neither --dry-run nor --json; run it once more with it alone")
     from linkbench.execution.device import check_device, check_torch
     from linkbench.execution.run import Run
     from linkbench.execution.watch import watcher
@@ -74,6 +81,10 @@ def command(
     parsed = load_scenario(scenario, overrides, most_cells)
     if parsed.models and not dry_run:
         check_torch()
+    if save_photos is not None:
+        from linkbench.results.photos import check_new
+
+        check_new(save_photos)
     plan = make_plan(parsed)
     given_up = os.environ.pop(GIVEN_UP, "").split()
     run = Run(
@@ -99,6 +110,11 @@ def command(
     if where != folder:
         click.echo(f"{folder} holds the whole results of an earlier run and keeps them; this run failed in part:")
     click.echo(f"table:  {where / 'results.csv'}\nreport: {where / 'report.html'}")
+    if save_photos is not None:
+        from linkbench.results import photos
+
+        saved = photos.save_photos(results.run, run.store.read, save_photos)
+        click.echo(f"photos: {saved.photos} in {saved.folders} folders, listed in {save_photos / 'index.csv'}")
     return 1 if run.failures else 0
 
 
