@@ -60,7 +60,11 @@ def methods() -> list[str]:
         f"methods.md: nothing about the {kind} `{name}`; add a paragraph that begins with **`{name}`** and its source"
         for kind, plugins in registry().plugins.items()
         for name, found in plugins.items()
-        if found.distribution == "linkbench" and f"**`{name}`**" not in text
+        if found.distribution == "linkbench" and kind != "executor" and f"**`{name}`**" not in text
+    ] + [
+        f"execution.md: nothing about the executor `{name}`; add a section with the heading `{name}`"
+        for name, found in registry().plugins["executor"].items()
+        if found.distribution == "linkbench" and f"## `{name}`" not in (DOCS / "execution.md").read_text()
     ]
 
 

@@ -20,6 +20,7 @@ NAVIGATION = {
         "docs/identification",
         "docs/reference",
         "docs/cli",
+        "docs/execution",
         "docs/store",
         "docs/api",
         "docs/leaderboard",

@@ -35,6 +35,8 @@ TITLES = {
     "linkbench.api.data": "What plugins are given and give back",
     "linkbench.api.seeds": "What plugins are given and give back",
     "linkbench.api.schema": "What plugins are given and give back",
+    "linkbench.api.executor": "Jobs of executors",
+    "linkbench.api.resources": "Jobs of executors",
     "linkbench.errors": "Errors",
     "linkbench.version": "Version",
 }

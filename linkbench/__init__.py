@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Channel,
         CohortSource,
         Defender,
+        Executor,
         GenomeSource,
         Identifier,
         Plugin,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         one_hot,
         strings,
     )
+    from linkbench.api.executor import Job, JobReport, Progress, Site, WorkerLostError, Workers
     from linkbench.api.fields import (
         ChannelSpecs,
         DefenderSpec,
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from linkbench.api.gallery import Faces, Gallery
     from linkbench.api.hookspecs import Register, hookimpl
     from linkbench.api.knowledge import Knowledge, StudySet
+    from linkbench.api.resources import Resources
     from linkbench.api.schema import PAPER, Schema
     from linkbench.api.seeds import generator
     from linkbench.api.training_data import Examples, Photos, Report, TrainingData
@@ -74,10 +77,12 @@ if TYPE_CHECKING:
         StoreError,
         TensorFileError,
         WeightsError,
+        WorkerError,
     )
-    from linkbench.face import load_results, load_scenario, run
+    from linkbench.face import assess_risk, load_predictor, load_results, load_scenario, run
     from linkbench.results.cells import Failed, MeasuredCell, Value
     from linkbench.results.results import Results
+    from linkbench.risk.assess import Risk
     from linkbench.scenario.file import Scenario
     from linkbench.version import __version__
 
@@ -103,6 +108,7 @@ __all__ = [
     "Epsilon",
     "Evidence",
     "Examples",
+    "Executor",
     "Faces",
     "Failed",
     "Fraction01",
@@ -112,6 +118,8 @@ __all__ = [
     "Identifier",
     "InputError",
     "InputPath",
+    "Job",
+    "JobReport",
     "Knowledge",
     "LinkbenchError",
     "MeasuredCell",
@@ -123,15 +131,19 @@ __all__ = [
     "Photos",
     "Plugin",
     "PluginError",
+    "Progress",
     "Radius",
     "Recipe",
     "RecipeSpec",
     "Register",
     "Report",
+    "Resources",
     "Results",
+    "Risk",
     "Scenario",
     "ScenarioError",
     "Schema",
+    "Site",
     "StoreError",
     "Stream",
     "StudySet",
@@ -139,10 +151,15 @@ __all__ = [
     "TrainingData",
     "Value",
     "WeightsError",
+    "WorkerError",
+    "WorkerLostError",
+    "Workers",
     "__version__",
+    "assess_risk",
     "check_cohort",
     "generator",
     "hookimpl",
+    "load_predictor",
     "load_results",
     "load_scenario",
     "metrics",

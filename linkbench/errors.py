@@ -8,6 +8,7 @@ LinkbenchError                 anything a user can mend; printed as a message, n
 ├── MissingLibraryError        a package that a plugin needs is not installed; says the command that installs it
 │   └── MissingExtraError      the same of a package that an extra of linkbench brings
 ├── StoreError                 the store cannot be read or written
+├── WorkerError                those who are to carry out a run's stages cannot be reached, or have other code
 └── TensorFileError            a file of arrays is cut, or no such file
 
 Each message says what, where, why and how to fix.
@@ -77,6 +78,10 @@ class MissingExtraError(MissingLibraryError):
 
 class StoreError(LinkbenchError):
     """The store cannot be read or written."""
+
+
+class WorkerError(LinkbenchError):
+    """Those who are to carry out the stages of a run cannot be reached, or have other code or another store."""
 
 
 class TensorFileError(LinkbenchError):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from linkbench.execution.run import Watcher
+    from linkbench.api.base import Executor
+    from linkbench.execution.records import Watcher
     from linkbench.models.predictor import Predictor
     from linkbench.results.results import Results
     from linkbench.risk.assess import Risk
@@ -44,6 +45,8 @@ def run(
     device: str = "cpu",
     progress: bool | Watcher = False,
     limit: float | None = None,
+    executor: str | Mapping[str, Any] | Executor = "local",
+    workers: int | Literal["auto"] | None = None,
     out: str | Path | None = None,
 ) -> Results:
     """Run a scenario, or what `load_scenario` makes one of, and return what was measured.
@@ -55,6 +58,7 @@ def run(
     A stage that fails takes only the cells behind it, see `Results.failed`. Raises ScenarioError, InputError (the
     device, a file of the user's), StoreError and MissingExtraError.
     """
+    from linkbench.execution.choice import chosen
     from linkbench.execution.device import check_device, check_torch
     from linkbench.execution.run import Run
     from linkbench.execution.watch import watcher
@@ -69,7 +73,8 @@ def run(
     if parsed.models:
         check_torch()
     plan = make_plan(parsed)
-    work = Run(plan, Store(default_address() if store is None else store), device, limit)
+    where = Store(default_address() if store is None else store)
+    work = Run(plan, where, device, limit, executor=chosen(executor, workers))
     if progress is True:
         return carry_out(parsed, work, watcher(len(plan.steps)), _folder(out), page)
     return carry_out(parsed, work, contextlib.nullcontext(progress or None), _folder(out), page)

@@ -22,6 +22,7 @@ _HOMES = {
             "Array", "Artefact", "Cohort", "Evidence", "GALLERY", "Genomes", "MISSING", "Stream", "TEST", "TRAIN",
             "VALIDATION", "check_cohort", "one_hot", "strings",
         ),
+        "linkbench.api.executor": ("Job", "JobReport", "Progress", "Site", "WorkerLostError", "Workers"),
         "linkbench.api.fields": (
             "ChannelSpecs", "DefenderSpec", "Epsilon", "Fraction01", "InputPath", "ModelNames", "PhenotypeName",
             "PhenotypeNames", "Radius", "RecipeSpec", "nested",
@@ -29,12 +30,13 @@ _HOMES = {
         "linkbench.api.gallery": ("Faces", "Gallery"),
         "linkbench.api.hookspecs": ("Register", "hookimpl"),
         "linkbench.api.knowledge": ("Knowledge", "StudySet"),
+        "linkbench.api.resources": ("Resources",),
         "linkbench.api.schema": ("PAPER", "Schema"),
         "linkbench.api.seeds": ("generator",),
         "linkbench.api.training_data": ("Examples", "Photos", "Report", "TrainingData"),
         "linkbench.errors": (
             "InputError", "LinkbenchError", "MissingExtraError", "MissingLibraryError", "PluginError", "ScenarioError",
-            "StoreError", "TensorFileError", "WeightsError",
+            "StoreError", "TensorFileError", "WeightsError", "WorkerError",
         ),
         "linkbench.results.cells": ("Failed", "MeasuredCell", "Value"),
         "linkbench.results.results": ("Results",),

@@ -35,6 +35,9 @@ ROOT = Path(__file__).parent.parent
 SCENARIOS = ROOT / "scenarios"
 
 
+# one after the other, in the process of the test, where stages and stores can be patched; test_executors asks for more
+os.environ["LINKBENCH_WORKERS"] = "1"
+
 # a busy machine is no reason to fail; the same examples every time, so that what failed fails again.
 # `--hypothesis-profile=explore` looks at new ones.
 LENIENT: dict[str, Any] = {

@@ -333,3 +333,59 @@ def test_a_kind_of_plugin_touches_six_files(copy: Copy) -> None:
     copy.python("-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", str(copy.folder / "my-camera/tests"))
     layers = copy.python("-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-cache")
     assert "0 broken" in layers
+
+
+INLINE = '''"""The run itself, through the door of an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+
+from linkbench.api.base import Executor
+from linkbench.api.executor import Job, JobReport, Progress, Site, Workers
+from linkbench.api.resources import Resources
+
+
+class Inline(Executor):
+    """Carries a job out while it is handed in."""
+
+    elsewhere = False
+
+    def start(self, site: Site) -> Workers:
+        return _Workers()
+
+
+class _Workers(Workers):
+    def accepts(self, resources: Resources) -> bool:
+        return True
+
+    def submit(self, job: Job) -> Future[JobReport]:
+        future: Future[JobReport] = Future()
+        future.set_result(job.work(lambda done, total: None))
+        return future
+
+    def progress(self) -> Iterable[Progress]:
+        return ()
+
+    def stop(self, job: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+'''
+
+
+def test_an_executor_is_one_file_and_one_line(copy: Copy) -> None:
+    copy.add("linkbench/execution/inline.py", INLINE)
+    line = '    register("inline", "linkbench.execution.inline:Inline", api=1, summary="the run itself")\n'
+    copy.edit("linkbench/registry/builtins.py", ("", line))
+    assert (len(copy.new), len(copy.touched)) == (1, 1)
+    copy.agrees_with("An executor")
+    (copy.folder / "s.yaml").write_text(MATCHING)
+    told = copy.run(
+        ["plugins", "--kind", "executor"], ["run", "s.yaml", "--executor", "inline", "--out", "out"], ["run", "s.yaml"]
+    )
+    assert "the run itself" in told
+    assert " 0 computed" in told
+    assert ",predicted,success,1,10," in (copy.folder / "out" / "results.csv").read_text()

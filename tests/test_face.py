@@ -285,7 +285,7 @@ class Heard:
         self.begun: list[str] = []
         self.ended: list[str] = []
 
-    def begin(self, step: Any, label: str) -> None:
+    def begin(self, step: Any, label: str, worker: str) -> None:
         self.begun.append(label)
 
     def note(self, label: str, text: str) -> None:

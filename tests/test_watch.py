@@ -16,13 +16,14 @@ import pytest
 from conftest import ROOT, Finished, environment
 from rich.console import Console
 
+from linkbench.api.executor import Failure
 from linkbench.execution import lines as lines_module
 from linkbench.execution import running as running_module
 from linkbench.execution.bars import Bars
 from linkbench.execution.estimate import Past
 from linkbench.execution.events import Events
 from linkbench.execution.lines import Lines
-from linkbench.execution.run import Failure, Record
+from linkbench.execution.records import Record
 from linkbench.execution.running import Running, duration
 from linkbench.plan.builder import Step
 from linkbench.store.store import KEY_VERSION, Stored

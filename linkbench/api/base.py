@@ -13,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from linkbench.api.budget import Budget
 from linkbench.api.fields import Fraction01, InputPath, ModelNames
+from linkbench.api.resources import Resources
 from linkbench.api.schema import PAPER, Schema
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes
+    from linkbench.api.executor import Site, Workers
     from linkbench.api.gallery import Faces, Gallery
     from linkbench.api.knowledge import Knowledge, StudySet
     from linkbench.api.training_data import Report, TrainingData
@@ -32,6 +34,9 @@ class Plugin(BaseModel):
 
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose code decides what the plugin does; their installed versions become part of the cache key."""
+
+    resources: ClassVar[Resources] = Resources()
+    """What a stage that uses the plugin needs beyond one core, and all of a GPU where it computes on one."""
 
     def input_files(self) -> list[Path]:
         """Files and folders of the user that this plugin reads; their content becomes part of the cache key."""
@@ -285,3 +290,17 @@ class Channel(Plugin):
         from linkbench.api.rounding import with_gradient_of
 
         return with_gradient_of(photos, self.publish(photos.detach()))
+
+
+class Executor(Plugin):
+    """Kind `executor`: has the stages of a run carried out, on this machine or on others.
+
+    What is ready, done, cached and failed is decided elsewhere; an executor is handed jobs and says what came of them.
+    """
+
+    elsewhere: ClassVar[bool] = True
+    """Whether workers may have other code or another disk than the run: then each job is checked where it is done."""
+
+    def start(self, site: Site) -> Workers | None:
+        """The workers of one run; None: the run carries everything out itself, one stage after the other."""
+        raise NotImplementedError

@@ -10,9 +10,10 @@ class Kind(NamedTuple):
 
     what: a line about them; hook: the function by which a package registers its plugins; base: their base class in
     linkbench.api.base; title: heading of their documentation; checks: the module with the conformance `CHECKS`;
-    sections: the sections of a scenario that list them, none where they are named inside the entries of `models`;
+    sections: the sections of a scenario that list them, none where they are named inside the entries of `models`, or
+    by an option of `linkbench run`; option: that option;
     does, example: what the plugin of the template (linkbench/testing/template/<kind>.py.in) does, and a parameter of
-    it as a scenario writes it.
+    it as a scenario, or the option `--with`, writes it.
     """
 
     what: str
@@ -23,6 +24,14 @@ class Kind(NamedTuple):
     sections: tuple[str, ...]
     does: str
     example: str
+    option: str = ""
+
+    def usage(self, kind: str, name: str) -> str:
+        """How a plugin of the template is used, plainly and with its parameter, in Markdown."""
+        if self.option:
+            chosen = f"linkbench run scenario.yaml {self.option} {name}"
+            return f"On the command line:\n\n```console\n{chosen}\n{chosen} --with {self.example}\n```"
+        return f"In a scenario:\n\n```yaml\n{self.in_scenario(kind, name)}\n```"
 
     def in_scenario(self, kind: str, name: str) -> str:
         """Lines of a scenario that use a plugin of the template, plainly and with its parameter."""
@@ -112,6 +121,17 @@ KINDS = {
         sections=("identifiers",),
         does="the person whose mean photo is nearest",
         example="pull: 0.2",
+    ),
+    "executor": Kind(
+        what="Executors: who carries out the stages of a run, here or on other machines.",
+        hook="register_executors",
+        base="Executor",
+        title="Executors",
+        checks="linkbench.testing.executors",
+        sections=(),
+        does="a fresh process for every job",
+        example="at_once=3",
+        option="--executor",
     ),
 }
 """Every kind by its name, in the order in which they are listed. CONTRIBUTING says how a new one is added."""

@@ -96,7 +96,7 @@ def package(name: str, kind: str) -> dict[str, str]:
         "kind": kind,
         "hook": record.hook,
         "does": record.does,
-        "scenario": record.in_scenario(kind, _short(name)),
+        "usage": record.usage(kind, _short(name)),
     }
     return {
         path.format(**words): re.sub(

@@ -6,11 +6,11 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from linkbench.cli.options import examples, most_cells, overrides, scenario_file, store_address
+from linkbench.cli.options import examples, most_cells, overrides, read_params, scenario_file, store_address
 from linkbench.errors import LinkbenchError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
     "linkbench run scenarios/paper-matching.yaml",
     "linkbench run scenarios/quickstart.yaml --dry-run",
     "linkbench run scenarios/quickstart.yaml --set measure.resamples=200",
+    "linkbench run scenarios/quickstart.yaml --workers 4",
     "linkbench run scenarios/quickstart.yaml --json > events.jsonl",
 )
 @click.command("run")
@@ -41,6 +42,15 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
 @click.option(
     "--limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time of one stage."
 )
+@click.option("--executor", default="local", show_default=True, metavar="NAME", help="Who carries out the stages.")
+@click.option(
+    "--workers", metavar="N|auto", help="How many stages are carried out at once.  [default: auto, one for each core]"
+)
+@click.option("--address", metavar="HOST:PORT|auto", help="Where the executor finds a cluster that is there already.")
+@click.option(
+    "--with", "executor_params", multiple=True, metavar="KEY=VALUE",
+    help="A parameter of the executor. May be repeated.",
+)  # fmt: skip
 @click.option(
     "--save-photos", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     help="Write the published photos, protected or not, as PNG with their names into a new folder.",
@@ -56,6 +66,10 @@ def command(
     most_cells: int,
     limit: float | None,
     save_photos: Path | None,
+    executor: str,
+    workers: str | None,
+    address: str | None,
+    executor_params: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -68,6 +82,7 @@ def command(
         raise click.UsageError("--json tells of a run, and --dry-run runs nothing; leave one of them out")
     if save_photos is not None and (dry_run or as_json):
         raise click.UsageError("--save-photos goes with neither --dry-run nor --json; run it once more with it alone")
+    from linkbench.execution.choice import chosen
     from linkbench.execution.device import check_device, check_torch
     from linkbench.execution.run import Run
     from linkbench.execution.watch import watcher
@@ -78,6 +93,7 @@ def command(
     from linkbench.store.store import Store
 
     check_device(device)
+    carries_out = chosen({"use": executor, **_params(workers, address, executor_params)})
     parsed = load_scenario(scenario, overrides, most_cells)
     if parsed.models and not dry_run:
         check_torch()
@@ -88,7 +104,13 @@ def command(
     plan = make_plan(parsed)
     given_up = os.environ.pop(GIVEN_UP, "").split()
     run = Run(
-        plan, Store(store or default_address()), device, limit, given_up, lambda step: _start_again([*given_up, step])
+        plan,
+        Store(store or default_address()),
+        device,
+        limit,
+        given_up,
+        lambda step: _start_again([*given_up, step]),
+        carries_out,
     )
     if dry_run:
         _show_plan(plan, run)
@@ -144,6 +166,14 @@ def _tell(scenario: Scenario, run: Run, folder: Path) -> int:
     return status
 
 
+def _params(workers: str | None, address: str | None, others: tuple[str, ...]) -> dict[str, Any]:
+    """The parameters of the executor, as they were given."""
+    params = read_params(others, "--with")
+    if workers is not None:
+        params["workers"] = int(workers) if workers.isdecimal() else workers
+    return params if address is None else {**params, "address": address}
+
+
 def _start_again(given_up: list[str]) -> None:
     """A stage hangs where nothing can interrupt it: take the place of this process and go on without that stage."""
     click.echo("A stage is over its limit and cannot be interrupted; the run goes on without it.", err=True)
@@ -154,7 +184,7 @@ def _start_again(given_up: list[str]) -> None:
 
 def _show_plan(plan: Plan, run: Run) -> None:
     from linkbench.execution.estimate import MOST, Past
-    from linkbench.execution.run import step_label
+    from linkbench.execution.records import step_label
     from linkbench.execution.running import duration
     from linkbench.store.upkeep import recent
 

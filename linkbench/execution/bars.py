@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from linkbench.execution.run import Failure, Record
+from linkbench.api.executor import Failure
+from linkbench.execution.records import Record
 from linkbench.execution.running import Running
 from linkbench.plan.builder import Step
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from linkbench.execution.run import Failure, Record
+from linkbench.api.executor import Failure
+from linkbench.execution.records import Record
 from linkbench.execution.running import Running
 from linkbench.plan.builder import Step
 

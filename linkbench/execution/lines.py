@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import click
 
-from linkbench.execution.run import Failure, Record
+from linkbench.api.executor import Failure
+from linkbench.execution.records import Record
 from linkbench.execution.running import Running, duration
 from linkbench.plan.builder import Step
 

@@ -10,7 +10,8 @@ import numpy as np
 from linkbench.api import seeds
 from linkbench.api.data import TEST, TRAIN, VALIDATION, Array, Artefact, Cohort, most_likely
 from linkbench.errors import InputError
-from linkbench.execution.run import Run, Watcher
+from linkbench.execution.records import Watcher
+from linkbench.execution.run import Run
 from linkbench.metrics.rows import prediction_rows
 from linkbench.models.predictor_files import HELD, Facts
 from linkbench.plan.training import Training

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from linkbench.execution.run import Watcher
+from linkbench.execution.records import Watcher
 
 
 @contextlib.contextmanager

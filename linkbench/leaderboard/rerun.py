@@ -34,7 +34,7 @@ def run_again(
     """The entry that the same scenario gives here and now, with nothing taken from earlier runs but what `store` holds.
 
     seed: instead of the entry's seeds; watching(stages) is entered while the stages run; see
-    linkbench.execution.run.Watcher. Raises InputError where the seed is one of the entry's.
+    linkbench.execution.records.Watcher. Raises InputError where the seed is one of the entry's.
     """
     from linkbench.execution.run import Run
     from linkbench.plan.make import make_plan

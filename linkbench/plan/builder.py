@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from linkbench.api.base import Defender
 from linkbench.api.data import TEST, TRAIN
+from linkbench.api.resources import Resources
 from linkbench.plan.coordinates import COORDINATES
 from linkbench.plan.facts import NOTHING, CellFacts
+from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec
 from linkbench.scenario.file import Model, Scenario
 from linkbench.store.store import digest_of
@@ -17,7 +19,8 @@ from linkbench.store.store import digest_of
 class Step(NamedTuple):
     """One stage with everything that decides its result: plugins, settings, inputs and seed.
 
-    `run` names the pure function as "module:function", so that a step can be carried out anywhere.
+    `run` names the pure function as "module:function", so that a step can be carried out anywhere. light: it takes no
+    time worth sending it away for. Neither that nor `on_device` is part of its id.
     """
 
     stage: str
@@ -27,6 +30,17 @@ class Step(NamedTuple):
     inputs: dict[str, str]
     seed: int
     on_device: bool = False
+    light: bool = False
+
+    def resources(self, device: str) -> Resources:
+        """What it needs: the most that one of its plugins asks for, else a core and, on a GPU, all of that."""
+        asked = [registry().load(spec.kind, spec.name).resources for spec in self.specs.values()]
+        accelerated = self.on_device and device.startswith("cuda")
+        return Resources(
+            cores=max([0 if self.light else 1, *(each.cores for each in asked)]),
+            gpu=(max((each.gpu for each in asked), default=0.0) or 1.0) if accelerated else 0.0,
+            memory=max((each.memory for each in asked), default=0),
+        )
 
     @property
     def id(self) -> str:
@@ -84,8 +98,9 @@ class Builder:
         settings: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
         on_device: bool = False,
+        light: bool = False,
     ) -> str:
-        step = Step(stage, run, dict(specs or {}), dict(settings or {}), dict(inputs or {}), seed, on_device)
+        step = Step(stage, run, dict(specs or {}), dict(settings or {}), dict(inputs or {}), seed, on_device, light)
         self.steps.setdefault(step.id, step)
         return step.id
 

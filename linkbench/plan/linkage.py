@@ -32,7 +32,9 @@ def add_cells(builder: Builder) -> None:
         if scenario.models:
             _photo_cells(builder, place, base, given)
         else:
-            predict = builder.add("predict", "linkbench.stages.link:published", seed, inputs={"cohort": base["cohort"]})
+            predict = builder.add(
+                "predict", "linkbench.stages.link:published", seed, inputs={"cohort": base["cohort"]}, light=True
+            )
             nothing = {
                 "model": "published",
                 "poison": "none",
@@ -49,11 +51,11 @@ def _genomes(builder: Builder, spec: Spec, seed: int) -> dict[str, str]:
     source: GenomeSource = spec.plugin()
     inner = source.believed_of()
     run = "linkbench.stages.link:genomes"
-    table = builder.add("genomes", run, seed, specs={"genomes": spec})
+    table = builder.add("genomes", run, seed, specs={"genomes": spec}, light=True)
     if inner is None:
         return {"genomes": table}
     true = Spec("genomes", inner["use"], inner["params"], inner["use"])
-    return {"genomes": builder.add("genomes", run, seed, specs={"genomes": true}), "believed": table}
+    return {"genomes": builder.add("genomes", run, seed, specs={"genomes": true}, light=True), "believed": table}
 
 
 def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], given: dict[str, Spec]) -> None:
@@ -74,7 +76,11 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 settings={"split": VALIDATION}, inputs={"train": train, **known}, on_device=True,
             )  # fmt: skip
         curves = builder.add(
-            "curves", "linkbench.stages.train:curves", seed, inputs={"train": train, "cohort": base["cohort"]}
+            "curves",
+            "linkbench.stages.train:curves",
+            seed,
+            inputs={"train": train, "cohort": base["cohort"]},
+            light=True,
         )
         baseline: dict[str, str] = {}
         for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != NOTHING):
@@ -143,6 +149,7 @@ def _cell(
             **{name: steps[name] for name in MEASURED if name in steps},
             **({"baseline": baseline[attacker.label]} if baseline and attacker.label in baseline else {}),
         },
+        light=True,
     )
     here = {**place, "attacker": attacker.label}
     return builder.place(here, played, {**steps, "rank": rank, "measure": rows}, seen)

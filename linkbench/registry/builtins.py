@@ -360,3 +360,8 @@ def register_recipes(register: Register) -> None:
         api=1,
         summary="the weights as they come; nothing is trained",
     )
+
+
+@hookimpl
+def register_executors(register: Register) -> None:
+    register("local", "linkbench.execution.local:Local", api=1, summary="processes on this machine")

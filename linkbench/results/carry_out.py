@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from linkbench.errors import InputError
-from linkbench.execution.run import Run, Watcher
+from linkbench.execution.records import Watcher
+from linkbench.execution.run import Run
 from linkbench.results import folder as files
 from linkbench.results.results import Results
 from linkbench.results.writing import write

@@ -15,7 +15,7 @@ from typing import Any
 
 from linkbench.api.data import Artefact
 from linkbench.errors import InputError, TensorFileError
-from linkbench.execution.run import RunOutcome, step_label
+from linkbench.execution.records import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest

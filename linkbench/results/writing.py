@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from linkbench.api.data import Array, Artefact, Stream
-from linkbench.execution.run import RunOutcome
+from linkbench.execution.records import RunOutcome
 from linkbench.results.folder import OPTIONAL, STAGING, previous_run, put_in_place, write_text
 from linkbench.results.results import Results
 from linkbench.results.table import Row, to_csv
