@@ -188,9 +188,9 @@ class Given(CohortSource):
 
 
 class Chosen:
-    """Stands for a `Use`."""
+    """Stands for a `Spec`, of one of linkbench's own plugins."""
 
-    label = "given"
+    kind, name, label = "cohort", "rendered", "given"
     params: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, plugin: Any) -> None:
@@ -207,7 +207,10 @@ def divided(who: list[int], split: list[int] | None = None, gallery: int | None 
         np.zeros(len(who), int), np.zeros(len(who), int) if split is None else np.array(split), photos_of(identity),
     )  # fmt: skip
     settings = {"split": {"test": 0.5, "validation": 0.2, **parts}, "gallery": gallery}
-    return Cohort.of(identify.cohort(Task({}, {"cohort": Chosen(Given(made=people))}, settings, 3, "cpu")))  # type: ignore[dict-item]
+    built = identify.cohort(Task({}, {"cohort": Chosen(Given(made=people))}, settings, 3, "cpu"))  # type: ignore[dict-item]
+    photos = built.arrays["photos"]
+    assert isinstance(photos, Stream)
+    return Cohort.of(Artefact({**built.arrays, "photos": np.concatenate(list(photos.blocks))}, built.meta))
 
 
 @pytest.mark.parametrize("gallery", [None, 1, 3])
@@ -466,10 +469,11 @@ def test_the_square_kept_of_a_photo_can_be_lowered(tmp_path: Path) -> None:
 
 
 def test_cohorts_without_a_way_of_their_own_get_genomes() -> None:
-    from linkbench.cohorts.rendered import Rendered
     from linkbench.stages.identify import people_of
 
-    cohort = people_of(Rendered(count=6, per_identity=2, size=32), 4)
+    cohort = people_of(
+        parse_spec("cohort", {"use": "rendered", "count": 6, "per_identity": 2, "size": 32}, ())[0][0], 4
+    )
     assert cohort.identity.tolist() == [0, 0, 1, 1, 2, 2]
     assert isinstance(cohort, Cohort)
     assert not isinstance(cohort, Genomes)

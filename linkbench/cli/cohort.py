@@ -47,22 +47,22 @@ def show(
 ) -> None:
     """Write the first photos of a cohort as one picture; a row for each person who has several."""
     from linkbench.api import seeds
-    from linkbench.api.data import check_cohort, check_genomes
+    from linkbench.api.data import check_cohort
     from linkbench.cli.options import parse_params
     from linkbench.errors import InputError, MissingExtraError
     from linkbench.results.folder import replacing
+    from linkbench.stages.build import built_cohort, built_genomes
 
     spec = parse_params("cohort", name, overrides)
-    source = spec.plugin()
-    if not source.has_photos:
+    if not spec.plugin().has_photos:
         raise InputError(f"cohort '{name}' has no photos. Choose one that has, such as 'rendered'")
     chosen = parse_params("genomes", genomes, of_genomes, "--set-genomes")
     try:
         import PIL.Image
     except ImportError:
         raise MissingExtraError("A contact sheet", "pillow", "photos") from None
-    table = check_genomes(chosen.plugin().build(seeds.derive(seed, "genomes")), f"genomes {chosen.label}")
-    cohort: Cohort = source.build(table, seeds.derive(seed, "cohort"))
+    table = built_genomes(chosen, seeds.derive(seed, "genomes"))
+    cohort = built_cohort(spec, table.artefact(), seeds.derive(seed, "cohort"))
     check_cohort(cohort, table, f"cohort {spec.label}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

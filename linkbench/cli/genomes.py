@@ -31,13 +31,13 @@ def export(name: str, out: Path, overrides: tuple[str, ...], seed: int) -> None:
     import numpy as np
 
     from linkbench.api import seeds
-    from linkbench.api.data import check_genomes
     from linkbench.cli.options import parse_params
     from linkbench.results.folder import check_folder, replacing
+    from linkbench.stages.build import built_genomes
 
     spec = parse_params("genomes", name, overrides)
     check_folder(out.parent)
-    genomes = check_genomes(spec.plugin().build(seeds.derive(seed, "genomes")), f"genomes {spec.label}")
+    genomes = built_genomes(spec, seeds.derive(seed, "genomes"))
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

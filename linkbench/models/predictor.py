@@ -201,14 +201,18 @@ def untrained(artefact: Artefact, device: str = "cpu") -> nn.Module:
     return network
 
 
-def load_predictor(artefact: Artefact, device: str = "cpu") -> Predictor:
-    """The predictor of a train stage: in evaluation mode, weights frozen. Raises WeightsError if they do not fit."""
+def load_predictor(artefact: Artefact, device: str = "cpu", *, merged: bool = True) -> Predictor:
+    """The predictor of a train stage: in evaluation mode, weights frozen. Raises WeightsError if they do not fit.
+
+    merged: whether layers that can be one are made one, which is faster and rounds otherwise than in training.
+    """
     schema = Schema.from_json(artefact.meta["schema"])
     with torch.random.fork_rng(devices=[]):
         network = untrained(artefact, device)
     load_weights(network, artefact, f"the trained {artefact.meta['architecture']['name']}")
-    network = fold(network.eval())
-    place(network, device)
+    if merged:
+        network = fold(network.eval())
+        place(network, device)
     return Predictor(network, schema).eval().requires_grad_(False)
 
 

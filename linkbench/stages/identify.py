@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.api.base import CohortSource, Identifier
+from linkbench.api.base import Identifier
 from linkbench.api.data import GALLERY, MISSING, TEST, TRAIN, VALIDATION, Array, Artefact, Cohort
 from linkbench.api.gallery import Faces, Gallery
 from linkbench.api.schema import Schema
+from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError
+from linkbench.harness.proposals import Shown, network_only, proposing
 from linkbench.metrics import ranking
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
+from linkbench.registry.spec import Spec
+from linkbench.stages.build import BuildingCohort, built_cohort
 from linkbench.stages.link import curve, split_people
+from linkbench.stages.train import judging
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,14 +31,21 @@ SIMULATED = 20_000
 """Genomes behind the faces of a cohort that is used without any: no cohort shows more people."""
 
 
-def people_of(source: CohortSource, seed: int) -> Cohort:
-    """Photos and who is in them, with simulated genomes behind the faces where the source needs some."""
-    from linkbench.genomes.simulated import Simulated
+class GatheringPeople(BuildingCohort):
+    """The proposer of people and photos, with simulated genomes behind the faces where the source needs some."""
 
-    people = source.people(seed)
-    if people is not None:
-        return people
-    return source.build(Simulated(count=SIMULATED).build(seeds.derive(seed, "genomes")), seed)
+    def made(self, seed: int) -> Cohort:
+        from linkbench.genomes.simulated import Simulated
+
+        people = self.source.people(seed)
+        if people is not None:
+            return people
+        return self.source.build(Simulated(count=SIMULATED).build(seeds.derive(seed, "genomes")), seed)
+
+
+def people_of(spec: Spec, seed: int) -> Cohort:
+    """Photos and who is in them."""
+    return built_cohort(spec, None, seed, f"{__name__}:GatheringPeople")
 
 
 def cohort(task: Task) -> Artefact:
@@ -43,7 +55,7 @@ def cohort(task: Task) -> Artefact:
     Raises InputError naming a photo of whoever has too few.
     """
     spec = task.specs["cohort"]
-    built = people_of(spec.plugin(), seeds.derive(task.seed, "cohort"))
+    built = people_of(spec, seeds.derive(task.seed, "cohort"))
     where = f"cohort {spec.label}"
     if built.photos is None or not len(built):
         raise InputError(f"{where} has no photos, so nobody can be identified")
@@ -123,11 +135,6 @@ def embed(task: Task) -> Artefact:
 
     inputs: train; published (the photos that the world sees), or cohort with the setting `split`.
     """
-    from linkbench.models.features import deep_features
-    from linkbench.models.features import embed as features_of
-    from linkbench.models.predictor import load_predictor
-
-    features = deep_features(predictor := load_predictor(task.inputs["train"], task.device))
     rows = None
     if "published" in task.inputs:
         photos, photo = task.inputs["published"].array("photos"), task.inputs["published"].array("photo")
@@ -135,10 +142,52 @@ def embed(task: Task) -> Artefact:
         split = task.inputs["cohort"].array("split")
         photos, photo = task.inputs["cohort"].array("photos"), np.flatnonzero(split == task.settings["split"])
         rows = photo
-    embeddings = features_of(predictor, features, photos, device=task.device, rows=rows)
-    if not np.isfinite(embeddings).all():
-        raise InputError("the embedding holds numbers that are not finite; check the weights of the model")
-    return Artefact({"photo": np.asarray(photo), "embeddings": embeddings}, {})
+    trained = task.inputs["train"]
+    with judging(trained, photos, rows, task.device) as judge:
+        return Artefact({"photo": np.asarray(photo), "embeddings": judge.embed(trained)}, {})
+
+
+class Naming:
+    """The proposer of an identifier's verdict.
+
+    inputs: people, with who int64 [g] of the gallery's photos and, as far as the identifier sees them, embeddings of
+    `gallery` and `probes`; gallery, probes: photos with their rows; train: the attacker's network.
+    """
+
+    def __init__(self, task: Task, ask: Any) -> None:
+        self.task, self.people = task, task.inputs["people"]
+        self.identifier: Identifier = task.specs["identifier"].plugin()
+
+    def score(self, given: Parcel) -> Parcel:
+        """scores float64 [n, people] of all probes."""
+        people = self.people
+        gallery = Gallery(
+            self._faces("gallery"),
+            np.array(people.array("who")),
+            int(people.meta["people"]),
+            self._network if "train" in self.task.inputs else None,
+            self.task.device,
+            int(people.meta["seed"]),
+        )
+        table = self.identifier.score(self._faces("probes"), self.identifier.learn(gallery))
+        return Parcel({"scores": np.asarray(table, dtype=np.float64)}, {})
+
+    def _faces(self, part: str) -> Faces:
+        embeddings = self.people.array(part) if part in self.people.arrays else None
+        photos = None
+        if part in self.task.inputs:
+            from linkbench.api.training_data import Photos
+
+            given = self.task.inputs[part]
+            photos = Photos(given.array("photos"), np.array(given.array("rows")))
+        return Faces(None if embeddings is None else np.array(embeddings), photos)
+
+    def _network(self) -> nn.Module:
+        from linkbench.models.predictor import load_weights, untrained
+
+        network = untrained(self.task.inputs["train"], self.task.device)
+        load_weights(network, self.task.inputs["train"], "the attacker's network")
+        return network
 
 
 def rank(task: Task) -> Artefact:
@@ -153,20 +202,22 @@ def rank(task: Task) -> Artefact:
     asked = np.flatnonzero(people.split == TEST)
     names, who = np.unique(people.identity[known], return_inverse=True)
     seed = seeds.derive(task.seed, "identifier")
-    gallery = Gallery(
-        _faces(task, identifier, "gallery", known, task.inputs.get("published")),
-        who,
-        len(names),
-        (lambda: _network(task)) if "photos" in identifier.sees else None,
-        task.device,
-        seed,
-    )
-    table = identifier.score(_faces(task, identifier, "probes", asked, None), identifier.learn(gallery))
-    table = np.asarray(table, dtype=np.float64)
-    if table.shape != (len(asked), len(names)) or not np.isfinite(table).all():
+    told = {"people": Artefact({"who": who}, {"people": len(names), "seed": seed})}
+    if "embeddings" in identifier.sees:
+        for part in ("gallery", "probes"):
+            told["people"].arrays[part] = np.asarray(task.inputs[part].array("embeddings"), dtype=np.float64)
+    if "photos" in identifier.sees:
+        published, clean = task.inputs["published"].array("photos"), task.inputs["cohort"].array("photos")
+        for part, photos, rows in (("gallery", published, np.arange(len(published))), ("probes", clean, asked)):
+            told[part] = Artefact({"photos": Shown(photos, rows), "rows": rows}, {})  # type: ignore[dict-item]
+        told["train"] = network_only(task.inputs["train"])
+    shape, where = (len(asked), len(names)), f"identifier {spec.label}"
+    with proposing(Task(told, task.specs, {}, 0, task.device), f"{__name__}:Naming", where) as there:
+        table = there.call("score", Parcel({}, {}), most=8 * shape[0] * shape[1]).arrays.get("scores")
+    if type(table) is not np.ndarray or table.shape != shape or not np.isfinite(table).all():
+        found = list(table.shape) if isinstance(table, np.ndarray) else type(table).__name__
         raise InputError(
-            f"identifier {spec.label} gave scores of shape {list(table.shape)}, expected finite numbers of shape "
-            f"[{len(asked)}, {len(names)}]; mend the plugin"
+            f"{where} gave scores of shape {found}, expected finite numbers of shape {list(shape)}; mend the plugin"
         )
     scores = ranking.Scores.dense(table, np.searchsorted(names, people.identity[asked]))
     ranks, roc = ranking.count_ranks(scores), ranking.roc_by_score(scores)
@@ -184,29 +235,6 @@ def rank(task: Task) -> Artefact:
         },
         {"population": len(names), "auc": roc.auc},
     )
-
-
-def _faces(task: Task, identifier: Identifier, name: str, rows: Array, published: Artefact | None) -> Faces:
-    """The photos of one part, in the order of `rows`, as far as the identifier sees them."""
-    embeddings = photos = None
-    if "embeddings" in identifier.sees:
-        embeddings = np.asarray(task.inputs[name].array("embeddings"), dtype=np.float64)
-    if "photos" in identifier.sees:
-        from linkbench.api.training_data import Photos
-
-        if published is not None:
-            photos = Photos(published.array("photos"))
-        else:
-            photos = Photos(task.inputs["cohort"].array("photos"), rows)
-    return Faces(embeddings, photos)
-
-
-def _network(task: Task) -> nn.Module:
-    from linkbench.models.predictor import load_weights, untrained
-
-    network = untrained(task.inputs["train"], task.device)
-    load_weights(network, task.inputs["train"], "the attacker's network")
-    return network
 
 
 def measure(task: Task) -> Artefact:

@@ -17,7 +17,6 @@ from linkbench.api.data import (
     Cohort,
     Genomes,
     check_cohort,
-    check_genomes,
     most_likely,
 )
 from linkbench.errors import InputError, PluginError
@@ -27,22 +26,21 @@ from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.registry.foreign import foreign
 from linkbench.stages.alike import ranks_among_alike
+from linkbench.stages.build import built_cohort, built_genomes
 from linkbench.stages.evidence import gather, question, ranked_scores
 from linkbench.stages.matching import Match, check_size, matched
 
 
 def genomes(task: Task) -> Artefact:
     """The table of log P(variant | genome), checked."""
-    spec = task.specs["genomes"]
-    built = spec.plugin().build(seeds.derive(task.seed, "genomes"))
-    return check_genomes(built, f"genomes {spec.label}").artefact()
+    return built_genomes(task.specs["genomes"], seeds.derive(task.seed, "genomes")).artefact()
 
 
 def cohort(task: Task) -> Artefact:
     """The cohort, checked, its people split into training, validation and test."""
     spec = task.specs["cohort"]
     table = Genomes.of(task.inputs["genomes"])
-    built: Cohort = spec.plugin().build(table, seeds.derive(task.seed, "cohort"))
+    built = built_cohort(spec, task.inputs["genomes"], seeds.derive(task.seed, "cohort"))
     check_cohort(built, table, f"cohort {spec.label}")
     if not len(built):
         raise InputError(f"cohort {spec.label} has no photos")
