@@ -91,6 +91,13 @@ def place(network: nn.Module, device: str) -> None:
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def upload(photos: Tensor, device: str | torch.device) -> Tensor:
+    """Photos [n, 3, h, w] on a device, in the order of memory that convolutions want; a GPU need not wait for them."""
+    if torch.device(device).type == "cuda":
+        photos = photos.pin_memory()
+    return photos.to(device=device, memory_format=torch.channels_last, non_blocking=True)
+
+
 def parts_of(network: nn.Module, schema: Schema) -> list[Part]:
     """The networks that can be trained and attacked without each other; the whole one where there are no parts."""
     if isinstance(network, Filtered):
@@ -184,7 +191,7 @@ def batches_of(photos: Array, rows: Array, batch: int, device: str) -> Iterator[
     """Photos float32 [b, 3, h, w] on the device with their place among the rows; tells how far it is."""
     for start in range(0, len(rows), batch):
         part = slice(start, min(start + batch, len(rows)))
-        yield part, to_unit(photos[rows[part]]).to(device=device, memory_format=torch.channels_last)
+        yield part, upload(to_unit(photos[rows[part]]), device)
         advance(part.stop, len(rows))
 
 

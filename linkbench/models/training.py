@@ -23,7 +23,7 @@ from linkbench.models.augment import augment
 from linkbench.models.filters import bare
 from linkbench.models.heads import Head
 from linkbench.models.losses import Losses, Score
-from linkbench.models.predictor import batch_size, frozen, parts_of, place
+from linkbench.models.predictor import batch_size, frozen, parts_of, place, upload
 from linkbench.models.seeding import reseed, seeded
 from linkbench.models.side_by_side import side_by_side
 
@@ -186,7 +186,7 @@ class _Training:
         """The photos that the networks see, or those of each phenotype, and the labels int64 [b, P]."""
         examples = self.data.training
         index = part % len(examples)
-        photos = examples.photos.batch(index).to(device=self.device, memory_format=torch.channels_last)
+        photos = upload(examples.photos.batch(index), self.device)
         random = torch.Generator().manual_seed(self.seed(epoch, done, "augment"))
         photos = augment(photos, self.plan.augment, random)
         reseed(self.device, self.seed(epoch, done, "transform"))
@@ -220,7 +220,7 @@ def examine(network: nn.Module, examples: Examples, losses: Losses, device: str)
     size = batch_size(examples.photos.size, device)
     with frozen(network), torch.inference_mode():
         parts = [
-            network(examples.photos.batch(index).to(device=device, memory_format=torch.channels_last)).float().cpu()
+            network(upload(examples.photos.batch(index), device)).float().cpu()
             for index in np.array_split(np.arange(len(examples)), -(-len(examples) // size))
         ]
     logits, labels = torch.cat(parts).to(device), torch.from_numpy(np.array(examples.labels)).to(device)

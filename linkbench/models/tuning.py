@@ -14,7 +14,7 @@ from linkbench.api.progress import advance
 from linkbench.api.schema import Schema
 from linkbench.api.training_data import Examples, Photos, TrainingData
 from linkbench.models.cosine import Cosine
-from linkbench.models.predictor import batch_size, evaluating, place
+from linkbench.models.predictor import batch_size, evaluating, place, upload
 from linkbench.models.seeding import seeded
 from linkbench.models.training import Schedule, fit, suited_rate
 
@@ -89,6 +89,6 @@ def _through(function: Callable[[Tensor], Tensor], network: nn.Module, photos: P
     with evaluating(network), torch.no_grad():
         for start in range(0, len(photos), step):
             batch = photos.batch(np.arange(start, min(start + step, len(photos))))
-            out.append(function(batch.to(device=device, memory_format=torch.channels_last)).float().cpu())
+            out.append(function(upload(batch, device)).float().cpu())
             advance(min(start + step, len(photos)), len(photos))
     return torch.cat(out)

@@ -362,8 +362,7 @@ def photos_of(cohort: Artefact, split: int = TEST) -> tuple[Cohort, Array, Array
 
 def pixels(photos: Array, device: str) -> Tensor:
     """float32 [n, 3, h, w] in [0, 1] on the device, from uint8 or float32; the same bits that predictors are shown."""
-    import torch
-
     from linkbench.api.training_data import to_unit
+    from linkbench.models.predictor import upload
 
-    return to_unit(photos).to(device=device, memory_format=torch.channels_last)
+    return upload(to_unit(photos), device)
