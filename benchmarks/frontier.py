@@ -24,6 +24,7 @@ TOOLS: list[dict[str, Any]] = [
     *({"use": "pixelate", "block": block} for block in (4, 8)),
     {"use": "noise", "epsilon": 0.3},
     *({"use": "recolour", "delta_e": limit} for limit in (6.0, 20.0, 60.0)),
+    *({"use": "recolour", "delta_e": 20.0, "weight": weight} for weight in (0.2, 0.35, 0.5)),
     *({"use": "blend", "weight": weight} for weight in (0.35, 0.5, 0.65)),
     *({"use": "k-same", "k": k} for k in (2, 4, 8)),
 ]
@@ -62,10 +63,11 @@ def main() -> None:
     parser.add_argument("--photos", help="folder of the paper's release")
     parser.add_argument("--count", type=int, default=720, help="rendered photos")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", help="tools whose name starts so")
     options = parser.parse_args()
     print("| tool | seed | SSIM | success@1, n = 10 | sex |\n|---|---|---|---|---|")
     means: dict[str, list[tuple[float, float, float]]] = {}
-    for tool in TOOLS:
+    for tool in (tool for tool in TOOLS if tool["use"].startswith(options.only or "")):
         for seed in range(options.seeds):
             results = lb.run(scenario(tool, seed, options.photos, options.count))
             cell = next(

@@ -136,6 +136,17 @@ def test_recolour_takes_the_colours_of_another_as_far_as_it_may(limit: float) ->
     assert moved[0, 2, 2] < 0.05 * max(limit, 1), "the wall stays"
 
 
+def test_recolour_mixes_the_same_other_in() -> None:
+    others = torch.stack([drawn((0.4, 0.26, 0.2), (0.75, 0.6, 0.35))] * 2).mul(255).round().div(255)
+    studied = study_set(others, predictor(), [50, 51])
+    photo = drawn()[None]
+    plain, mixed = (
+        tool.perturb(photo, replace(knowledge(1), identity=(1,), learned=tool.learn(studied)))
+        for tool in (Recolour(), Recolour(weight=0.25))
+    )
+    torch.testing.assert_close(mixed, 0.75 * plain + 0.25 * others[:1])
+
+
 @pytest.mark.parametrize("defender", ALL)
 def test_too_few_people_are_refused(defender: Defender) -> None:
     few = study_set(OTHERS[:2], predictor(), [3, 3])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from linkbench.api.base import Defender
+from linkbench.api.fields import Fraction01
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,22 +27,24 @@ class Recolour(Defender):
         float, Field(ge=0, le=200, description="how far a region moves at most, in CIELAB (CIE 1976)")
     ] = 20.0
 
+    weight: Fraction01 = Field(
+        0.0, description="the other person's part of each pixel, mixed in afterwards as by `blend`"
+    )
+
     def learn(self, studied: StudySet) -> Any:
-        """Other people's identities and colours. Raises PluginError with fewer than two people."""
+        """Other people, and the colours of their skin and hair. Raises PluginError with fewer than two people."""
         import torch
 
-        from linkbench.defenders.others import batches, choose
+        from linkbench.api.training_data import to_unit
+        from linkbench.defenders.others import batches, donors
         from linkbench.models.regions import find_regions
 
-        identity, rows = choose(studied, 2, "recolour gives people the colours of others")
-        found = [find_regions(studied.pixels(part)) for part in batches(rows)]
-        return (
-            identity,
-            torch.cat([each.skin_colour for each in found]),
-            torch.cat([each.hair_colour for each in found]),
-        )
+        pool = donors(studied, 2, "recolour gives people the colours of others")
+        found = [find_regions(to_unit(part).to(studied.device)) for part in batches(pool.photos)]
+        return pool, torch.cat([each.skin_colour for each in found]), torch.cat([each.hair_colour for each in found])
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
+        from linkbench.api.training_data import to_unit
         from linkbench.defenders.others import secret_order, shown
         from linkbench.errors import PluginError
         from linkbench.metrics.colour import lab, rgb
@@ -49,14 +52,15 @@ class Recolour(Defender):
 
         if knowledge.learned is None:
             raise PluginError("recolour takes colours of people whom it has studied, but was given none")
-        identity, skin, hair = knowledge.learned
-        chosen = [int(secret_order(knowledge, person, identity)[0]) for person in shown(knowledge)]
+        pool, skin, hair = knowledge.learned
+        chosen = [int(secret_order(knowledge, person, pool.identity)[0]) for person in shown(knowledge)]
         here = find_regions(photos)
         change = here.skin[:, None] * self._step(here.skin_colour, skin[chosen])
         change = change + here.hair[:, None] * self._step(here.hair_colour, hair[chosen])
         moved = rgb(lab(photos) + change)
         # where nothing moves the photo stays as it is, to the bit
-        return photos.where((change == 0).all(dim=1, keepdim=True), moved)
+        moved = photos.where((change == 0).all(dim=1, keepdim=True), moved)
+        return moved.lerp(to_unit(pool.photos[chosen]).to(photos), self.weight) if self.weight else moved
 
     def _step(self, colour: Tensor, wanted: Tensor) -> Tensor:
         """[n, 3, 1, 1], from one colour towards another, both [n, 3]; 0 where either is not known."""
