@@ -116,6 +116,13 @@ class Prints(Kind):
 
 class Hangs(Kind):
     def perturb(self, photos, knowledge):
+        import signal
+
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            try:
+                signal.signal(number, signal.SIG_IGN)
+            except OSError:
+                pass
         open("hanging", "w").close()
         while True:
             try:

@@ -30,9 +30,12 @@ class BuildingGenomes:
         self.source: GenomeSource = task.specs["genomes"].plugin()
 
     def build(self, given: Parcel) -> Parcel:
-        """log_p float64 [M, V], ids uint8 [M, L]; meta: schema. given: meta seed."""
+        """log_p float64 [M, V], ids uint8 [M, L], ancestry int64 [M] or none; meta: schema. given: meta seed."""
         built = self.source.build(given.meta["seed"])
-        return Parcel({"log_p": np.asarray(built.log_p), "ids": pack(built.ids)}, {"schema": built.schema.to_json()})
+        arrays = {"log_p": np.asarray(built.log_p), "ids": pack(built.ids)}
+        if built.ancestry is not None:
+            arrays["ancestry"] = np.asarray(built.ancestry)
+        return Parcel(arrays, {"schema": built.schema.to_json()})
 
 
 class BuildingCohort:
@@ -81,7 +84,8 @@ def built_genomes(spec: Spec, seed: int) -> Genomes:
     schema = _schema(answer, who)
     log_p = checked(answer.arrays, "log_p", "float64", (None, schema.width), finite=False)
     ids = checked(answer.arrays, "ids", "uint8", (len(log_p), None))
-    return check_genomes(Genomes(schema, unpack(ids), log_p), who)
+    ancestry = checked(answer.arrays, "ancestry", "int64", (len(log_p),)) if "ancestry" in answer.arrays else None
+    return check_genomes(Genomes(schema, unpack(ids), log_p, ancestry), who)
 
 
 def built_cohort(

@@ -18,7 +18,7 @@ from linkbench.attackers.pooling import units
 from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError, PluginError
 from linkbench.harness.proposals import Here, Proposer
-from linkbench.metrics.ranking import Scores, UnsteadyScoresError
+from linkbench.metrics.ranking import TIE, Scores, UnsteadyScoresError
 from linkbench.plan.task import Task
 
 FOLDS = 5
@@ -248,10 +248,10 @@ class Scoring:
             self.parts.append((asked, attacker.learn(training, shown.array(f"{number}/labels")), count))
 
     def score(self, given: Parcel) -> Parcel:
-        """scores [R, stop - start] of all photos and the genomes from meta start to stop."""
-        span = slice(given.meta["start"], given.meta["stop"])
-        ancestry = None if self.ancestry is None else self.ancestry[span]
-        some = Genomes(self.schema, np.zeros(0, "S1"), self.kept[span], ancestry)
+        """scores [R, m] of all photos and the genomes from meta start to stop, or those in columns int64 [m]."""
+        columns = given.arrays.get("columns", slice(given.meta.get("start"), given.meta.get("stop")))
+        ancestry = None if self.ancestry is None else self.ancestry[columns]
+        some = Genomes(self.schema, np.zeros(0, "S1"), self.kept[columns], ancestry)
         found = [
             real_numbers(self.attacker.score(evidence, some, learned), (count, len(some)), self.attacker)
             for evidence, learned, count in self.parts
@@ -271,6 +271,11 @@ def _part(artefact: Artefact, name: str) -> Array | None:
 PARTS = ("variants", "probabilities", "truth", "person", "protected", "ancestry")
 """The arrays of an `Evidence`."""
 
+UNSTEADY = "gave other scores when it was asked about the same photos and genomes again"
+
+AGAIN = 64
+"""Genomes that foreign code is asked about once more, in another order."""
+
 HELD = 30_000_000
 """Scores of foreign code that are held, so that each pair is asked about once; of more the digests are compared."""
 
@@ -281,15 +286,24 @@ def ranked_scores(there: Proposer, asked: Question, attacker: Attacker) -> Score
     Raises PluginError for what is no table of scores.
     """
 
-    def block(start: int, stop: int) -> Array:
-        shape = (asked.rows, stop - start)
-        answer = there.call("score", Parcel({}, {"start": start, "stop": stop}), most=8 * shape[0] * shape[1])
+    def ask(given: Parcel, columns: int) -> Array:
+        shape = (asked.rows, columns)
+        answer = there.call("score", given, most=8 * shape[0] * shape[1])
         return check_scores(answer.arrays.get("scores"), shape, attacker)
+
+    def block(start: int, stop: int) -> Array:
+        return ask(Parcel({}, {"start": start, "stop": stop}), stop - start)
 
     scores = Scores(block, asked.row, asked.column, asked.rows, len(asked.kept), asked.weight)
     if not there.foreign:
         return scores
-    return held(scores, scores._replace(block=_steady(block)))
+    few = np.random.default_rng(len(asked.kept)).permutation(len(asked.kept))[:AGAIN]
+    once = ask(Parcel({"columns": few}, {}), len(few))
+    found = held(scores, scores._replace(block=_steady(block)))
+    again = np.concatenate([found.block(column, column + 1) for column in few.tolist()], axis=1)
+    if (np.abs(again - once) > TIE * np.maximum(1, np.abs(once))).any():
+        raise UnsteadyScoresError(UNSTEADY)
+    return found
 
 
 def held(scores: Scores, otherwise: Scores) -> Scores:
@@ -314,7 +328,7 @@ def _steady(block: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
         found = block(start, stop)
         digest = hashlib.sha256(np.ascontiguousarray(found).view(np.uint8).data).digest()
         if known.setdefault((start, stop), digest) != digest:
-            raise UnsteadyScoresError("gave other scores when it was asked about the same photos and genomes again")
+            raise UnsteadyScoresError(UNSTEADY)
         return found
 
     return compared
