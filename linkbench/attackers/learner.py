@@ -24,9 +24,9 @@ class Learner(Attacker):
         description="from his people's photos as they are, protected by the very tool he meets, or by whichever of the "
         "two tells more about his people's protected photos, phenotype by phenotype",
     )
-    people: Annotated[int, Field(ge=1, description="labelled people that he has; by default all who are held out")] | (
-        None
-    ) = None
+    people: Annotated[
+        int, Field(ge=1, le=1_000_000, description="labelled people that he has; by default all who are held out")
+    ] | (None) = None
 
     def kinds(self) -> frozenset[str]:
         """The kinds of photos that he may learn from how his predictors err."""

@@ -52,7 +52,10 @@ class CelebA(CohortSource):
         default=0.85, gt=0.1, le=1, description="middle part kept of the 178x178 square in the 178x218 photo"
     )
     limit: int | None = Field(
-        default=None, ge=1, description="at most this many photos: those with most labels first, then as listed"
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="at most this many photos: those with most labels first, then as listed",
     )
 
     @classmethod

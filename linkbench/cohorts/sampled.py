@@ -38,7 +38,7 @@ class Sampled(CohortSource):
 
     has_photos: ClassVar[bool] = False
 
-    count: int = Field(default=1000, ge=1, description="how many people, each with another genome")
+    count: int = Field(default=1000, ge=1, le=1_000_000, description="how many people, each with another genome")
     predictor: Literal["paper", "perfect"] = Field(
         default="paper", description="paper: errs as often and in the same way as the authors' networks"
     )

@@ -25,7 +25,7 @@ class FineTuned(Identifier):
 
     sees: ClassVar[frozenset[str]] = frozenset({"photos"})
 
-    last: Annotated[int, Field(ge=0)] | None = Field(
+    last: Annotated[int, Field(ge=0, le=1_000)] | None = Field(
         default=None, description="how many of the last layers with weights learn besides the classifier; null: all"
     )
     epochs: Count = Field(default=15, description="passes over the gallery")

@@ -76,7 +76,7 @@ class TotalVariation(_Preprocessed):
     keep: Annotated[float, Field(gt=0, le=1, description="part of the pixels that the result is held to")] = 0.3
     strength: Annotated[float, Field(ge=0, description="weight of the total variation")] = 0.5
     norm: Annotated[int, Field(ge=1, le=3, description="norm of the total variation")] = 2
-    steps: Annotated[int, Field(ge=1, description="steps of the solver")] = 10
+    steps: Annotated[int, Field(ge=1, le=1_000_000, description="steps of the solver")] = 10
 
     def preprocess(self, art: Any, photos: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         import numpy as np

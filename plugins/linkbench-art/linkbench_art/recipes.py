@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from linkbench import Report, TrainingData
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class AdversarialTrainer(Recipe):

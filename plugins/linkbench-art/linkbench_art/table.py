@@ -10,9 +10,11 @@ from linkbench.adapters.classifier_attack import Alpha, AttackSpec, NotNegative,
 
 Fields = dict[str, tuple[Any, Any]]
 
-Starts = Annotated[int, Field(ge=0, description="random starts; 0: from the photo. Photos are then attacked singly")]
-Tries = Annotated[int, Field(ge=1, description="random starts; the best is kept")]
-Iterations = Annotated[int, Field(ge=1, description="steps of the search")]
+Starts = Annotated[
+    int, Field(ge=0, le=1_000_000, description="random starts; 0: from the photo. Photos are then attacked singly")
+]
+Tries = Annotated[int, Field(ge=1, le=1_000_000, description="random starts; the best is kept")]
+Iterations = Annotated[int, Field(ge=1, le=1_000_000, description="steps of the search")]
 
 LOOP: Fields = {"steps": (Steps, 10), "alpha": (Alpha, None)}
 STARTS: Fields = {"num_random_init": (Starts, 0)}
@@ -29,9 +31,15 @@ SQUARE: Fields = {
 }
 HOP: Fields = {
     "steps": (Iterations, 10),
-    "max_eval": (Annotated[int, Field(ge=1, description="predictions per estimated gradient, at most")], 1000),
-    "init_eval": (Annotated[int, Field(ge=1, description="predictions of the first estimated gradient")], 100),
-    "init_size": (Annotated[int, Field(ge=1, description="random photos tried as starting points")], 100),
+    "max_eval": (
+        Annotated[int, Field(ge=1, le=1_000_000, description="predictions per estimated gradient, at most")],
+        1000,
+    ),
+    "init_eval": (
+        Annotated[int, Field(ge=1, le=1_000_000, description="predictions of the first estimated gradient")],
+        100,
+    ),
+    "init_size": (Annotated[int, Field(ge=1, le=1_000_000, description="random photos tried as starting points")], 100),
 }
 STEPS = {"steps": "max_iter", "alpha": "eps_step"}
 QUIET: dict[str, Any] = {"verbose": False}
@@ -101,7 +109,7 @@ ATTACKS: dict[str, AttackSpec] = {
     ),
     "simba": AttackSpec(
         "SimBA",
-        {"steps": (Annotated[int, Field(ge=1, description="pixels that are tried")], 1000)},
+        {"steps": (Annotated[int, Field(ge=1, le=1_000_000, description="pixels that are tried")], 1000)},
         alone=True,
         stops=True,
         rename={"steps": "max_iter"},
@@ -147,7 +155,10 @@ ATTACKS: dict[str, AttackSpec] = {
     ),
     "deepfool": _loop(
         "DeepFool",
-        {"steps": (Steps, 50), "nb_grads": (Annotated[int, Field(ge=1, description="likeliest classes compared")], 10)},
+        {
+            "steps": (Steps, 50),
+            "nb_grads": (Annotated[int, Field(ge=1, le=1_000_000, description="likeliest classes compared")], 10),
+        },
         norm="l2",
         alone=True,
         labelled=False,

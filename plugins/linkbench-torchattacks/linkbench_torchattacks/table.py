@@ -30,11 +30,14 @@ DIVERSITY: Fields = {
 }
 NOISE: Fields = {
     "noise_sd": (Annotated[float, Field(gt=0, description="standard deviation of the smoothing noise")], 0.05),
-    "noise_batch_size": (Annotated[int, Field(ge=1, description="noisy copies averaged per step")], 5),
+    "noise_batch_size": (Annotated[int, Field(ge=1, le=1_000_000, description="noisy copies averaged per step")], 5),
 }
-TARGETS = (Annotated[int, Field(ge=1, description="most likely other classes that are tried as targets")], 9)
+TARGETS = (
+    Annotated[int, Field(ge=1, le=1_000_000, description="most likely other classes that are tried as targets")],
+    9,
+)
 NEIGHBOURS: Fields = {
-    "N": (Annotated[int, Field(ge=1, description="neighbours whose gradients are averaged")], 5),
+    "N": (Annotated[int, Field(ge=1, le=1_000_000, description="neighbours whose gradients are averaged")], 5),
     "beta": (Annotated[float, Field(gt=0, description="radius of the neighbourhood, in budgets")], 1.5),
 }
 LOOP: Fields = {"steps": (Steps, 10), "alpha": (Alpha, None)}
@@ -46,7 +49,7 @@ PIXELS: Fields = {
 APGD: Fields = {
     "steps": (Steps, 10),
     "n_restarts": (Restarts, 1),
-    "eot_iter": (Annotated[int, Field(ge=1, description="gradients averaged per step")], 1),
+    "eot_iter": (Annotated[int, Field(ge=1, le=1_000_000, description="gradients averaged per step")], 1),
     "rho": (Annotated[float, Field(gt=0, lt=1, description="share of improving steps that keeps the step size")], 0.75),
 }
 LOSS = (Literal["ce", "dlr"], "ce")
@@ -100,7 +103,11 @@ ATTACKS: dict[str, AttackSpec] = {
     "nifgsm": AttackSpec("NIFGSM", {**LOOP, "decay": DECAY}),
     "sinifgsm": AttackSpec(
         "SINIFGSM",
-        {**LOOP, "decay": DECAY, "m": (Annotated[int, Field(ge=1, description="copies, each half as bright")], 5)},
+        {
+            **LOOP,
+            "decay": DECAY,
+            "m": (Annotated[int, Field(ge=1, le=1_000_000, description="copies, each half as bright")], 5),
+        },
     ),
     "vmifgsm": AttackSpec(
         "VMIFGSM",
@@ -191,7 +198,7 @@ ATTACKS: dict[str, AttackSpec] = {
             "steps": (Steps, 10),
             "alpha": (Alpha, None),
             "delta": (Annotated[float, Field(gt=0, le=1, description="distance at which predictions are asked")], 0.01),
-            "samples": (Annotated[int, Field(ge=1, description="pairs of predictions per step")], 128),
+            "samples": (Annotated[int, Field(ge=1, le=1_000_000, description="pairs of predictions per step")], 128),
         },
         alone=True,
         rename={"steps": "nb_iter", "alpha": "lr", "samples": "nb_sample"},
