@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import s3fs
 from buckets import BUSY, REFUSED, Server
+from conftest import Finished
 
 from linkbench.api.data import Artefact
 from linkbench.errors import InputError, StoreError
@@ -351,3 +353,57 @@ Store({str(tmp_path)!r}).find({{}})
 assert not {{"fsspec", "s3fs", "botocore"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+SCENARIO = """
+linkbench: 1
+name: a
+genomes: {use: simulated, count: 60}
+cohort: {use: sampled, count: 20}
+attackers: [predicted, random]
+measure: {top_k: [1], sizes: [10], resamples: 100}
+"""
+
+
+@pytest.mark.slow
+def test_a_run_over_a_bucket_that_is_lost_ends_and_goes_on_later(
+    bucket: Any, bucket_server: Server, run_cli: Callable[..., Finished]
+) -> None:
+    Path("s.yaml").write_text(SCENARIO)
+    run = ("run", "s.yaml", "--store", f"s3://{bucket.name}/p")
+    entries = 0
+
+    def after_two(method: str, path: str) -> bool:
+        nonlocal entries
+        entries += method == "PUT" and "/keys/" in path
+        return entries > 2
+
+    bucket_server.fail(REFUSED, times=10_000, hits=after_two)
+    lost = run_cli(*run)
+    assert lost.status == 1
+    assert f"linkbench: the store s3://{bucket.name}/p cannot be used: it refuses access" in lost.err
+    assert "Traceback" not in lost.err
+    assert not Path("results").exists()
+    bucket_server.heal()
+    done = run_cli(*run)
+    assert done.status == 0
+    assert "7 stages, 5 computed, 2 from the store." in done.out
+    assert run_cli("run", "s.yaml", "--store", "here", "--out", "other").status == 0
+    for name in ("results.csv", "report.html"):
+        assert Path("results/a", name).read_bytes() == Path("other", name).read_bytes(), "a folder gives the same"
+    shown = run_cli("store", "show", "--store", f"s3://{bucket.name}/p")
+    assert (shown.status, f"s3://{bucket.name}/p: 7 stages" in shown.out) == (0, True)
+    assert run_cli("store", "verify", "--store", f"s3://{bucket.name}/p").status == 0
+    assert "removed 0 stages" in run_cli("store", "prune", "--keep", "1G", "--store", f"s3://{bucket.name}/p").out
+    assert "removed 0 stages" in run_cli("store", "purge", "--store", f"s3://{bucket.name}/p").out
+
+
+def test_a_bucket_that_refuses_is_said_before_a_run_begins(
+    bucket: Any, bucket_server: Server, run_cli: Callable[..., Finished]
+) -> None:
+    Path("s.yaml").write_text(SCENARIO)
+    bucket_server.fail(REFUSED, times=100)
+    done = run_cli("run", "s.yaml", "--store", f"s3://{bucket.name}/p")
+    assert (done.status, done.out) == (2, "")
+    assert "it refuses access" in done.err
+    assert not Path("results").exists()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator
 from typing import TypeVar
 
 from linkbench.api.data import Artefact
-from linkbench.errors import InputError
+from linkbench.errors import InputError, StoreError
 from linkbench.execution.limits import user_interrupts
 from linkbench.execution.records import Ledger, Record, RunOutcome, Watcher
 from linkbench.execution.schedule import Schedule
@@ -43,7 +44,11 @@ class Run(Ledger):
 
         Raises the InputError of a stage if no cell at all survives it, and WorkerError where a worker has other code.
         """
-        with user_interrupts() as interrupted, contextlib.closing(Schedule(self, watcher, interrupted)) as schedule:
+        with (
+            _store_lost(),
+            user_interrupts() as interrupted,
+            contextlib.closing(Schedule(self, watcher, interrupted)) as schedule,
+        ):
             schedule.settle()
             cells = {}
             load = functools.cache(schedule.load)  # many cells share what was done to their photos
@@ -62,6 +67,16 @@ class Run(Ledger):
         """What a step left that is done; computed again if the store lost it."""
         with contextlib.closing(Schedule(self, None, lambda: True)) as schedule:
             return schedule.load(id_)
+
+
+@contextlib.contextmanager
+def _store_lost() -> Iterator[None]:
+    """A store that fails during the work is no mistake of the user's, and what it holds is good."""
+    try:
+        yield
+    except StoreError as error:
+        error.exit_status = 1
+        raise
 
 
 def _in_order(plan: Plan, by_step: dict[str, T]) -> dict[str, T]:

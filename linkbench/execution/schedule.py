@@ -20,6 +20,7 @@ from linkbench.execution.limits import GRACE, OverdueError
 from linkbench.execution.records import Ledger, Record, Watcher, step_label
 from linkbench.harness.proposals import expect
 from linkbench.plan.builder import Step
+from linkbench.store.marks import Marks
 from linkbench.store.store import Stored, digest_of, quarantine_name
 
 LISTEN = 0.1
@@ -30,6 +31,9 @@ ATTEMPTS = 2
 
 REPAIRS = 3
 """How often a step is computed again in one run because the store lost what it left."""
+
+AGAIN = 2.0
+"""Seconds after which it is looked again whether another run has finished what this one waits for."""
 
 WEIGHT = {"train": 100, "poison": 30, "protect": 10}
 """How long stages take, roughly, next to all others: what much waits for is done first."""
@@ -65,12 +69,17 @@ class Schedule:
         self.twins: dict[str, list[str]] = {}
         self.repairs: dict[str, int] = {}
         self.attempts: dict[str, int] = {}
+        self.marks = Marks(run.store.blobs)
+        self.elsewhere: dict[str, str] = {}
+        """Steps that are being computed by other runs, and by whom."""
+        self.looked = 0.0
         self.workers: Workers | None = None
         self.alone = run.executor is None
         self.expected = False  # whether it is known here which plugins will want a process of their own
 
     def close(self) -> None:
         """End the workers, whatever they do."""
+        self.marks.close()
         if self.workers is not None:
             self.workers.close()
 
@@ -89,12 +98,50 @@ class Schedule:
 
     def settle(self) -> None:
         """Carry out what is left: afterwards every step is recorded or failed."""
-        while self.ready or self.queue or self.small or self.flights:
+        while self.ready or self.queue or self.small or self.flights or self.elsewhere:
             while self.ready:
                 self._look_up(self.ready.popleft())
             self._hand_out()
+            self._look_elsewhere()
             if not self.ready and self.flights:
                 self._listen(0.0 if self.small else LISTEN)
+            elif self.elsewhere and not (self.ready or self.queue or self.small):
+                time.sleep(LISTEN)
+
+    def _look_elsewhere(self) -> None:
+        """What other runs were computing may be done, or they may have ended."""
+        if time.monotonic() - self.looked < AGAIN:
+            return
+        self.looked = time.monotonic()
+        for id_ in list(self.elsewhere):
+            if not self._found(id_) and not self._is_elsewhere(id_):
+                heapq.heappush(self.queue, self._rank(id_))
+
+    def _found(self, id_: str) -> bool:
+        """Whether another run has finished a step that is in line here."""
+        entry = self.run.store.find(self.keys[id_])
+        if entry is None:
+            return False
+        self.elsewhere.pop(id_, None)
+        self._end(id_, Record(entry, computed=False))
+        self._leave_line(id_)
+        return True
+
+    def _is_elsewhere(self, id_: str) -> bool:
+        """Whether another run is computing a step; else it is marked as this run's."""
+        owner = self.marks.take(self.keys[id_])
+        if not owner:
+            self.elsewhere.pop(id_, None)
+        elif self.elsewhere.get(id_) != owner:
+            self.elsewhere[id_] = owner
+            self._note(id_, f"is being computed by another run ({owner}), which is waited for")
+        return bool(owner)
+
+    def _is_done_for(self, id_: str) -> bool:
+        """Whether another run does, or has just done, what a step here is to do; trifles are done twice instead."""
+        if id_ in self.repairs or not self.steps[id_].resources(self.run.device).cores:
+            return False
+        return self._is_elsewhere(id_) or self._found(id_)
 
     def _look_up(self, id_: str) -> None:
         """A step whose inputs may all be settled: take it from the store, or get in line to compute it."""
@@ -110,6 +157,8 @@ class Schedule:
         try:
             key = self.run.key(step)
             entry = self.run.store.find(key) if key and id_ not in self.repairs else None
+        except StoreError:
+            raise  # without a store there is nothing to go on with
         except Exception as error:  # a file of the user's that cannot be read
             self._fail(id_, error)
             return
@@ -171,11 +220,15 @@ class Schedule:
             self._leave_line(id_)
             self.ready.append(id_)
             return None
+        if self._is_done_for(id_):
+            return None
         return Order(step, step_label(step), key, inputs, self.run.device, self.run.limit, os.getcwd())
 
     def _leave_line(self, id_: str) -> None:
         """The step is not under way any more; those with the same work look again."""
-        self.ready.extend(self.twins.pop(digest_of(self.keys.pop(id_))))
+        key = self.keys.pop(id_)
+        self.marks.drop(key)
+        self.ready.extend(self.twins.pop(digest_of(key)))
 
     def _here(self, id_: str) -> None:
         order = self._order(id_)
@@ -262,6 +315,7 @@ class Schedule:
         if report.missing:
             self._lose(order.step.inputs[report.missing])
         elif report.failure is not None:
+            self.run.store.find(order.key)  # raises where it is the store that failed, for all steps
             self._end(id_, report.failure)
         else:
             if edited(order.step):
