@@ -98,7 +98,7 @@ def test_help_of_everything(run_cli: Cli) -> None:
         (["rn"], "Did you mean 'run'?"),
         (["genome", "export"], "Did you mean 'genomes'?"),
         (["xyzzy"], "No such command 'xyzzy'"),
-        (["run"], "Missing argument 'SCENARIO.yaml'"),
+        (["run"], "Missing argument 'SCENARIO'"),
         (["run", PAPER, "--sett", "x"], "No such option"),
         (["run", PAPER, "--device", "tpu"], "'tpu' is no device; use cpu, cuda or cuda:0"),
         (["run", PAPER, "--device", "cpu:1"], "is no device"),

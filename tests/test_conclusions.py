@@ -255,7 +255,7 @@ def test_the_terminal_ends_with_the_conclusion() -> None:
     record, files = run()
     settings = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
     stream = io.StringIO()
-    terminal.show(Results([], {"conclusions": to_json(settings)}), Console(file=stream, width=500))
+    terminal.show(Results([], {"conclusions": to_json(settings)}), Console(file=stream, width=500), full=True)
     last = stream.getvalue().rstrip().splitlines()[-2:]
     assert last[0].startswith("Of 100 candidates, without a defence, the strongest attacker, predicted, names ")
     assert last[1].startswith("pgd, ε 0.01 protects: ")

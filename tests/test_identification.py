@@ -352,7 +352,7 @@ def test_a_scenario_from_the_command_line(home: Path, spawn: Callable[..., Finis
     for phrase in ("Protection", "rank", "nearest-neighbour", "Cumulative match"):
         assert phrase in words, phrase
     assert "genome" not in words.partition("<main>")[2].partition("<script>")[0]
-    assert "protected" in done.out
+    assert "fine-tuned" in done.out
     again = spawn("run", "tiny.yaml", "--out", "out")
     assert "0 computed" in again.out
     assert spawn("report", "out").status == 0

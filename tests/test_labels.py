@@ -100,7 +100,7 @@ def test_the_terminal_is_the_same(both: Any) -> None:
     said = []
     for _, results in both:
         stream = io.StringIO()
-        terminal.show(results, Console(file=stream, width=400))
+        terminal.show(results, Console(file=stream, width=400), full=True)
         said.append(re.sub(r"[ ─━]+", " ", back(stream.getvalue())))
     assert "8-bit" in said[0]
     assert said[1] == said[0]

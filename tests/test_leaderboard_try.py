@@ -126,13 +126,14 @@ def test_a_guest_stands_among_the_others_and_is_not_written(small_board: Path, t
         assert len(sheet.table.rows) == 5
         assert [place.row.defender[:8] for place in tried.places(sheet)] == ["</script"]
     other = next(plugin for plugin in guest.plugins if plugin.use == "predicted")
-    edited = guest.model_copy(update={"protocol": guest.protocol.model_copy(
-        update={"codes": {**guest.protocol.codes, "attacker/predicted": "0" * 16}})})  # fmt: skip
-    edited = edited.model_copy(update={"protocol_digest": edited.protocol.digest()})
+    protocol_ = guest.protocol.model_copy(update={"codes": {**guest.protocol.codes, "attacker/predicted": "0" * 16}})
+    codes = [plugin.model_copy(update={"code": "0" * 16}) if plugin.kind in ("attacker", "channel") else plugin
+             for plugin in guest.plugins]  # fmt: skip
+    edited = guest.model_copy(update={"protocol": protocol_, "protocol_digest": protocol_.digest(), "plugins": codes})
     assert other.code != "0" * 16
     tried = trying.among(edited, listed)
     assert "other code of attacker/predicted" in tried.remarks[0]
-    assert len(tried.sheets[0].table.rows) == 5
+    assert [len(sheet.table.rows) for sheet in tried.sheets] == [5, 5]
     assert [path.name for path in (board / "entries").iterdir()] == ["small.json"]
 
 

@@ -244,7 +244,7 @@ def terminal_text(results: Results, width: int, encoding: str = "utf-8") -> str:
     from rich.console import Console
 
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    terminal.show(results, Console(file=stream, width=width, highlight=False))
+    terminal.show(results, Console(file=stream, width=width, highlight=False), full=True)
     stream.flush()
     return stream.buffer.getvalue().decode(encoding)
 

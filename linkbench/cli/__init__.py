@@ -14,6 +14,7 @@ from linkbench.errors import LinkbenchError, MissingExtraError
 from linkbench.version import __version__
 
 COMMANDS = {
+    "init": ("linkbench.cli.init", "Write a scenario to start from."),
     "run": ("linkbench.cli.run", "Run a scenario and write its tables and report."),
     "validate": ("linkbench.cli.validate", "Check a scenario file without running it."),
     "schema": ("linkbench.cli.schema", "Print the JSON Schema of scenario files, for editors."),
@@ -27,6 +28,8 @@ COMMANDS = {
     "risk": ("linkbench.cli.risk", "What photos of a person give away, and how far a genome is found by them."),
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),
+    "list": ("linkbench.cli.listing", "List finished runs and the scenarios that come with the toolkit."),
+    "compare": ("linkbench.cli.compare", "Compare two runs, cell by cell."),
     "leaderboard": ("linkbench.cli.leaderboard", "Rank defenders and attackers of several runs on one protocol."),
     "store": ("linkbench.cli.store", "Look after the store of finished stages: size, room, damage, real people."),
     "why": ("linkbench.cli.why", "Say which stages of a cell were recomputed, and why."),
@@ -70,7 +73,7 @@ class _Lazy(click.Group):
 
 
 @examples(
-    "linkbench run scenarios/quickstart.yaml",
+    "linkbench run quickstart",
     "linkbench run scenarios/quickstart.yaml --dry-run",
     "linkbench plugins",
 )

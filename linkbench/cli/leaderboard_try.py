@@ -84,9 +84,15 @@ def try_defence(
 def _show(tried: Tried, seconds: float) -> None:
     from rich.console import Console
 
+    from linkbench.leaderboard import text
+
     console = Console(highlight=False)
-    for sheet in tried.sheets:
+    shown = [sheet for sheet in tried.sheets if tried.places(sheet)]
+    for sheet in shown:
         _show_sheet(tried, sheet, console)
+    rankings = (sheet.ranking for sheet in shown)
+    for sentence in dict.fromkeys(line for one in rankings for line in text.opponents_of(one.weak, one.judging)):
+        console.print(sentence, style="dim", markup=False)
     for remark in tried.remarks:
         console.print(remark, style="yellow", markup=False)
     console.print(f"{seconds:.0f} s", style="dim")
@@ -128,8 +134,6 @@ def _show_sheet(tried: Tried, sheet: Sheet, console: Console) -> None:
         told = [text.row_name(place.row) for place, sure in zip(places, apart, strict=True) if sure]
         said = numbers.and_list(told) if told else "nothing"
         console.print(f"Told apart from {said}.", markup=False)
-    for sentence in text.opponents_of(sheet.ranking.weak, sheet.ranking.judging):
-        console.print(sentence, style="dim", markup=False)
 
 
 def _ranked(sheet: Sheet, bound: float | None) -> int:

@@ -7,13 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from linkbench.scenario.bounds import MOST_CELLS
+from linkbench.scenario.shipped import find, names
 
 if TYPE_CHECKING:
     from linkbench.registry.spec import Spec
 
-scenario_file = click.argument("scenario", type=click.Path(path_type=Path), metavar="SCENARIO.yaml")
+
+class ScenarioFile(click.ParamType):  # type: ignore[type-arg]
+    """A scenario file, or the name of one that comes with the toolkit; a file of that name goes first."""
+
+    name = "scenario"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; of a file that is not there the reader of scenarios says so."""
+        path = Path(value)
+        return path if path.exists() else find(str(value)) or path
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names of scenarios of the toolkit, and files."""
+        known = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return [*known, CompletionItem(incomplete, type="file")]
+
+
+scenario_file = click.argument("scenario", type=ScenarioFile(), metavar="SCENARIO")
 overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE",
     help="Change a value of the file, e.g. --set cohort.count=100. May be repeated.",
@@ -26,6 +45,8 @@ store_address = click.option(
     "--store", metavar="FOLDER|URL", help="Finished stages: a folder, or s3://bucket/prefix.  [default: user cache]"
 )
 
+
+full_option = click.option("--full", is_flag=True, help="Show all cells, not one screen.")
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linkbench.cli.options import examples, most_cells, overrides, read_params, scenario_file, store_address
+from linkbench.cli.options import (
+    examples,
+    full_option,
+    most_cells,
+    overrides,
+    read_params,
+    scenario_file,
+    store_address,
+)
 from linkbench.errors import LinkbenchError
 
 if TYPE_CHECKING:
@@ -56,6 +64,7 @@ GIVEN_UP = "LINKBENCH_GIVEN_UP"
     help="Write the published photos, protected or not, as PNG with their names into a new folder.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show stages and cells, what is cached, and how long the rest may take.")
+@full_option
 @click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line, instead of tables.")
 def command(
     scenario: Path,
@@ -71,6 +80,7 @@ def command(
     address: str | None,
     executor_params: tuple[str, ...],
     dry_run: bool,
+    full: bool,
     as_json: bool,
 ) -> int:
     """Run a scenario: every attacker against every defender, tables and report into the results folder.
@@ -125,7 +135,7 @@ def command(
     from linkbench.report import terminal
 
     results = carry_out(parsed, run, watcher(len(plan.steps)), folder, page)
-    terminal.show(results)
+    terminal.show(results, full=full)
     computed = sum(record.computed for record in run.records.values())
     click.echo(f"{len(run.records)} stages, {computed} computed, {len(run.records) - computed} from the store.")
     where = place(folder, results.run)

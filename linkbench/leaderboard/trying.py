@@ -118,7 +118,7 @@ def among(guest: Entry, mates: list[Listed]) -> Tried:
         rules = mates[0].entry.protocol
         why = rules.differences(guest.protocol)
         if all(what.startswith("other code of") for what in why):
-            guest = guest.model_copy(update={"protocol": rules, "protocol_digest": rules.digest()})
+            guest = _with_codes_of(mates[0].entry, guest)
             remarks.append(f"shown among the others, but it would open a table of its own: {'; '.join(why)}")
         else:
             remarks.append(f"shown without the others: {'; '.join(why)}")
@@ -129,3 +129,16 @@ def among(guest: Entry, mates: list[Listed]) -> Tried:
     listed = [*mates, Listed(guest, "recomputed", own)]
     channels = {spec["label"] for spec in guest.scenario["channels"]}
     return Tried([sheet(table) for table in tables(listed) if table.channel in channels], remarks)
+
+
+def _with_codes_of(other: Entry, guest: Entry) -> Entry:
+    """The guest as if everything but its defences had the code of the other entry, so that both share a table."""
+    codes = other.codes()
+    plugins = [
+        plugin.model_copy(update={"code": codes.get((plugin.kind, plugin.use), plugin.code)})
+        if plugin.kind != "defender"
+        else plugin
+        for plugin in guest.plugins
+    ]
+    same = {"protocol": other.protocol, "protocol_digest": other.protocol_digest, "plugins": plugins}
+    return guest.model_copy(update=same)

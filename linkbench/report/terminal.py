@@ -1,12 +1,13 @@
-"""The results in a terminal: one line per cell, as many numbers as the window has room for."""
+"""The results in a terminal: on one screen, or in full one line per cell, with as many numbers as there is room for."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linkbench.report import flags_text, numbers, summary, theorem
+from linkbench.report import brief, flags_text, numbers, summary, theorem
 from linkbench.report.costs import Lines, costs
 from linkbench.report.tables import HEADINGS, constant_places, place_text
 from linkbench.results.cells import (
@@ -29,13 +30,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from linkbench.results.verdicts import Setting
+
 GROUPS = ("cohort", "genomes", "model", "channel")
 """Coordinates that get a table of their own for each value."""
 
 FEW = 10
 """Cells that are named below the reason why they failed."""
 
-PLAIN = str.maketrans({"–": "-", "—": "-", "×": "x", "ε": "eps", "∞": "inf", "…": "...", "·": "-"})
+PLAIN = str.maketrans(
+    {"–": "-", "—": "-", "×": "x", "ε": "eps", "∞": "inf", "…": "...", "·": "-", "↓": "<", "↑": ">", "─": "-"}
+)
 """What to write where the terminal knows ASCII only."""
 
 
@@ -71,15 +76,74 @@ class _Screen(NamedTuple):
 
     def plain(self, words: str) -> str:
         """The words in the letters that the screen shows."""
-        return words.translate(PLAIN) if self.ascii_only else words
+        return words.translate(PLAIN).encode("ascii", "replace").decode() if self.ascii_only else words
 
 
-def show(results: Results, console: Console | None = None) -> None:
-    """Print the tables of a run, and why cells failed, if some did."""
+SCREEN = 20
+"""Lines that are shown where nothing asks for all; the command adds a few."""
+
+
+def show(results: Results, console: Console | None = None, full: bool = False) -> None:
+    """Print what a run shows: on one screen, or in full the tables of all cells and why some failed."""
     from rich.console import Console
 
     console = console or Console(highlight=False)
     screen = _Screen(console, console.options.ascii_only)
+    settings = summary.headline(results.conclusions())
+    if not full and any(setting.findings for setting in settings):
+        _show_briefly(results, settings, screen)
+    elif full:
+        _show_all(results, screen)
+    else:
+        _show_beginning(results, screen)
+
+
+def _show_briefly(results: Results, settings: list[Setting], screen: _Screen) -> None:
+    """A line for each defence, and the conclusion."""
+    from rich.text import Text
+
+    failed = results.failed
+    name = cleaned(results.run.get("scenario", {}).get("name", ""))
+    screen.say("")
+    screen.say(": ".join(filter(None, [name, f"{len(results.cells)} cells"])), "bold")
+    for intervals in (True, False):
+        found = brief.table(settings, intervals)
+        widths = [max(len(row[at]) for row in [found.headings, *found.rows]) for at in range(len(found.headings))]
+        if sum(widths) + 2 * len(widths) <= screen.console.width:
+            break
+    table = _empty_table([(screen.plain(heading), at > 0) for at, heading in enumerate(found.headings)])
+    for row in found.rows:
+        table.add_row(*(_two_lines(screen.plain(words), Text) for words in row))
+    screen.console.print(table, highlight=False)
+    more = f"{found.left_out} more defences: --full. " if found.left_out else ""
+    screen.say(f"{more}{found.legend}", "dim")
+    flags = brief.flags(results)
+    if flags:
+        screen.say(numbers.cut(f"flags: {flags}", screen.console.width), "yellow")
+    if failed:
+        reasons = _by_reason(failed)
+        rest = f" and {len(reasons) - 1} more reasons: --full" if len(reasons) > 1 else ""
+        said = f"{len(failed)} of {len(results.cells) + len(failed)} cells failed: {reasons[0][0]}"
+        screen.say(f"{numbers.cut(said, 2 * screen.console.width - len(rest))}{rest}", "red")
+    for line in brief.conclusion(settings):
+        screen.say(numbers.cut(line, screen.console.width), "bold")
+
+
+def _show_beginning(results: Results, screen: _Screen) -> None:
+    """As much of everything as a screen holds, where a run draws no conclusions."""
+    from rich.console import Console
+
+    stream = io.StringIO()
+    _show_all(results, _Screen(Console(file=stream, width=screen.console.width, highlight=False), screen.ascii_only))
+    lines = stream.getvalue().splitlines()
+    for line in lines[:SCREEN]:
+        screen.say(line.rstrip())
+    if len(lines) > SCREEN:
+        screen.say(f"{len(lines) - SCREEN} more lines: --full", "dim")
+
+
+def _show_all(results: Results, screen: _Screen) -> None:
+    """The tables of all cells, why cells failed, if some did, and the conclusion."""
     cells, failed = results.cells, results.failed
     if cells:
         _show_cells(results, cells, screen)
@@ -106,11 +170,13 @@ def _show_cells(results: Results, cells: list[MeasuredCell], screen: _Screen) ->
     differing = [axis for axis in varying([cell.place for cell in cells]) if axis in GROUPS]
     briefly = {axis: short(list(dict.fromkeys(str(cell.place[axis]) for cell in cells))) for axis in differing}
     detail, parts = _detail(cells, screen.console.width), roles(results.run)
+    blind = parts.random | parts.truth
+    cells = [cell for cell in cells if cell.attacker not in blind or cell.ids[0] in _first_of(cells, differing)]
     for group in grouped(cells, lambda cell: coordinates(cell, differing)):
         screen.say("")
         if differing:
             screen.say(", ".join(f"{axis} {briefly[axis][str(group[0].place[axis])]}" for axis in differing), "bold")
-        screen.console.print(_table(group, cells, detail, screen, parts.random | parts.truth), highlight=False)
+        screen.console.print(_table(group, cells, detail, screen, blind), highlight=False)
     sizes = shown_sizes(cells)
     if sizes:
         level = float(results.run.get("scenario", {}).get("measure", {}).get("level", 0.95))
@@ -122,6 +188,12 @@ def _show_cells(results: Results, cells: list[MeasuredCell], screen: _Screen) ->
             f"n = {sizes[-1]}",
             "dim",
         )
+
+
+def _first_of(cells: list[MeasuredCell], differing: list[str]) -> set[str]:
+    """Ids of the first cell of every attacker in every table: what sees no photo is the same for all defences."""
+    axes = [*differing, "attacker", "seed"]
+    return {same[0].ids[0] for same in grouped(cells, lambda cell: coordinates(cell, axes))}
 
 
 def _show_changes(results: Results, cells: list[MeasuredCell], screen: _Screen) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from linkbench.api import seeds
 from linkbench.api.data import Artefact
+from linkbench.errors import InputError
 from linkbench.metrics import ranking
 from linkbench.metrics.settings import Measure
 from linkbench.plan.facts import CellFacts
@@ -112,6 +113,21 @@ def asked_of(files: Mapping[str, Artefact], measure: Measure) -> dict[str, Photo
     }
 
 
+def asked_alike(
+    runs: Sequence[Mapping[str, Artefact]], measures: Sequence[Measure]
+) -> tuple[int, int, list[dict[str, Photos]]]:
+    """k, n, and every photo's success by cell of several runs, in the population that all their cells were measured in.
+
+    runs: the stored ranks of cells by id, each run with its measure. Raises InputError where no such population is.
+    """
+    k = max(min(measure.top_k) for measure in measures)
+    sizes = [_sizes(files.values(), measure) for files, measure in zip(runs, measures, strict=True)]
+    n = nearest([size for size in set.intersection(*sizes) if size > k], COMMON)
+    if n is None or not all(k in measure.top_k for measure in measures):
+        raise InputError("the runs have no population size and no k in common; give them the same 'measure'")
+    return k, n, [dict(zip(files, _reached([*files.values()], k, n), strict=True)) for files in runs]
+
+
 def _reached(files: Sequence[Artefact], k: int, n: int) -> list[Photos]:
     """Every photo's success@k in a population of n, from the stored ranks of cells; all cells in one go."""
     out: dict[int, Photos] = {}
@@ -147,14 +163,18 @@ def together(parts: Sequence[Photos]) -> Photos:
 
 def _common_size(files: Iterable[Artefact], measure: Measure, k: int) -> int | None:
     """The population size above k that is nearest to COMMON by ratio, of those in which all cells were measured."""
+    return nearest([n for n in _sizes(files, measure) if n > k], COMMON)
+
+
+def _sizes(files: Iterable[Artefact], measure: Measure) -> set[int]:
+    """The population sizes in which all cells were measured."""
     sizes = [
         set(file.array("sampled_sizes").tolist())
         if "sampled_sizes" in file.arrays
         else set(measure.population_sizes(int(file.meta["population"])))
         for file in files
     ]
-    shared = [n for n in set.intersection(*sizes) if n > k]
-    return nearest(shared, COMMON)
+    return set.intersection(*sizes)
 
 
 def to_json(settings: Sequence[Setting]) -> list[dict[str, Any]]:
