@@ -236,7 +236,7 @@ def test_a_start_is_written_once_and_passes(home: Path, run_cli: Callable[..., F
     assert json.loads(Path("linkbench.schema.json").read_text())["$schema"]
     assert "exists" in run_cli("init").err
     assert run_cli("init", "theorem1", "--out", "mine.yaml").status == 0
-    assert "there are: arms-race" in run_cli("init", "nothing").err
+    assert "quickstart" in run_cli("init", "nothing").err
     assert "is no folder" in run_cli("init", "--out", "no/where.yaml").err
 
 
