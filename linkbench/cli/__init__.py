@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from linkbench.api.text import shown
 from linkbench.cli.options import examples
 from linkbench.errors import LinkbenchError, MissingExtraError
 from linkbench.version import __version__
@@ -42,6 +43,10 @@ EXTRAS = {
     "pyarrow": "parquet", "scipy": "assignment",
 }  # fmt: skip
 """Packages that a plain installation lacks, and the extra that brings each."""
+
+
+MESSAGE = 100_000
+"""Letters of a message; many problems of one file may be said together."""
 
 
 class _Lazy(click.Group):
@@ -112,6 +117,7 @@ def main() -> None:
     except LinkbenchError as error:
         if debug:
             raise
-        click.echo(f"linkbench: {error}" if "\n" not in str(error) else str(error), err=True)
+        said = shown(error, MESSAGE)
+        click.echo(f"linkbench: {said}" if "\n" not in said else said, err=True)
         status = error.exit_status
     sys.exit(status if isinstance(status, int) else 0)

@@ -20,6 +20,7 @@ from linkbench.api.cores import one_thread
 from linkbench.api.data import Artefact
 from linkbench.api.executor import Failure, JobReport, Tell
 from linkbench.api.progress import listening, noting
+from linkbench.api.text import shown
 from linkbench.errors import InputError, LinkbenchError
 from linkbench.execution.keys import computes, differences, key_of
 from linkbench.execution.limits import OverdueError, limited, put_back
@@ -30,9 +31,6 @@ from linkbench.plan.task import Task
 from linkbench.store.checkpoints import StoredCheckpoints
 from linkbench.store.location import is_url
 from linkbench.store.store import Store, Stored
-
-LONGEST = 2_000
-"""Letters that are told of an error of foreign code."""
 
 TRACE = 20_000
 """Letters of a traceback that are kept, its end."""
@@ -126,14 +124,12 @@ def _compute(
 
 
 def reason(error: BaseException, limit: float | None) -> str:
-    """Why a stage did not finish, cut: a plugin may put a whole array into its message."""
+    """Why a stage did not finish, fit to be shown: a plugin may put a whole array into its message."""
     if isinstance(error, OverdueError):
         return f"took longer than {limit:g} seconds, the limit of a stage; give it more with --limit"
     if isinstance(error, LinkbenchError):
-        return str(error)
-    text = str(error)
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} letters)"
-    return f"{type(error).__name__}: {text}"
+        return shown(error)
+    return f"{shown(type(error).__name__)}: {shown(error)}"
 
 
 def carry_out_away(order: Order, location: str, elsewhere: bool, tell: Tell) -> JobReport:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from linkbench.api.data import Artefact
 from linkbench.api.executor import Failure, Job, JobReport, Site, WorkerLostError, Workers
+from linkbench.api.text import shown
 from linkbench.errors import InputError, StoreError, WorkerError
 from linkbench.execution.job import Order, carry_out, carry_out_away, reason
 from linkbench.execution.keys import edited
@@ -361,7 +362,7 @@ class Schedule:
 
     def _note(self, id_: str, text: str) -> None:
         if self.watcher:
-            self.watcher.note(step_label(self.steps[id_]), text)
+            self.watcher.note(step_label(self.steps[id_]), shown(text))
 
 
 def _urgency(steps: dict[str, Step], children: dict[str, list[str]]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from linkbench.api.text import shown
 from linkbench.errors import InputError, MissingExtraError, Problem
 
 
@@ -22,12 +23,19 @@ class Rows(NamedTuple):
     rows: Iterator[tuple[int, list[str]]]
 
 
+MOST_COLUMNS = 1_000
+"""Columns of a table; phenotypes, their variants and SNPs that a model knows are far fewer."""
+
+WIDE = 100
+"""Letters that are shown of a name in a table."""
+
+
 def fault(path: Path, what: str, line: int | None = None, column: int | None = None, name: str = "") -> InputError:
     """The error for one place in a table; column: number of the column, from 1."""
-    place = str(path) if line is None else f"{path}:{line}"
+    place, what = str(path) if line is None else f"{path}:{line}", shown(what)
     if line is None or column is None:
         return InputError(f"{place}: {what}")
-    return InputError(Problem(f"column {name!r}", what, line, column).render(str(path)))
+    return InputError(Problem(f"column {name[:WIDE]!r}", what, line, column).render(str(path)))
 
 
 def nearest(found: str, allowed: Iterable[str]) -> str:
@@ -63,11 +71,14 @@ def _check_names(path: Path, names: list[str]) -> None:
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         found = next(mark for mark in ";\t|" if mark in names[0])
         raise fault(path, f"the columns are separated by {found!r}. Save the table with commas (CSV)", 1)
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            first = names.index(name) + 1
-            what = f"this name stands in columns {first} and {number + 1}. Rename or remove one of them"
-            raise fault(path, what, 1, number + 1, name)
+    if len(names) > MOST_COLUMNS:
+        what = f"the header names {len(names):,} columns, at most {MOST_COLUMNS:,} can be of use. Remove the others"
+        raise fault(path, what, 1)
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if first.setdefault(name, number) != number:
+            what = f"this name stands in columns {first[name]} and {number}. Rename or remove one of them"
+            raise fault(path, what, 1, number, name)
 
 
 @contextmanager

@@ -47,5 +47,5 @@ def listed(path: Path) -> Array:
         raise InputError(f"{path} cannot be read ({error}); give a CSV file with the column 'identity'") from None
     for line, cell in cells:
         if not (cell or "").strip().isdecimal() or len(cell) > 18:
-            raise InputError(f"{path}, line {line}: {cell!r} is no identity; expected a whole number")
+            raise InputError(f"{path}, line {line}: {(cell or '')[:50]!r} is no identity; expected a whole number")
     return np.array([int(cell) for _, cell in cells], dtype=np.int64)

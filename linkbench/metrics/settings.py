@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+MOST = 10_000_000_000
+"""Of a population: there are not so many people."""
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -21,7 +24,7 @@ def by_form(*forms: str) -> Discriminator:
 class SizeRange(Strict):
     """Population sizes in steps: `{from: 10, to: all, step: 10}`, or growing by a factor."""
 
-    start: int = Field(alias="from", ge=1)
+    start: int = Field(alias="from", ge=1, le=MOST)
     stop: Annotated[Annotated[int, Tag("<number>")] | Annotated[Literal["all"], Tag("<word>")], by_form("<word>")] = (
         Field("all", alias="to")
     )
@@ -36,7 +39,7 @@ class SizeRange(Strict):
 
 
 Size = Annotated[
-    Annotated[int, Field(ge=1), Tag("<number>")]
+    Annotated[int, Field(ge=1, le=MOST), Tag("<number>")]
     | Annotated[Literal["all"], Tag("<word>")]
     | Annotated[SizeRange, Tag("<mapping>")],
     by_form("<word>", "<mapping>"),
@@ -47,7 +50,7 @@ Size = Annotated[
 class Measure(Strict):
     """What is measured of every cell."""
 
-    top_k: list[Annotated[int, Field(ge=1)]] = Field([1, 3, 5], min_length=1, description="k of success@k")
+    top_k: list[Annotated[int, Field(ge=1, le=MOST)]] = Field([1, 3, 5], min_length=1, description="k of success@k")
     sizes: list[Size] = Field(
         [10, 20, 50, 100, "all"], min_length=1, description="population sizes n of the success curve"
     )

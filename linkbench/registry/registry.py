@@ -21,10 +21,14 @@ import pluggy
 
 from linkbench.api.hookspecs import Hooks
 from linkbench.api.kinds import KINDS
+from linkbench.api.text import shown
 from linkbench.errors import PluginError
 
 API = 1
 """Version of the plugin form; a registration says which one it was written for."""
+
+SUMMARY = 200
+"""Letters of what a package says about a plugin that are shown."""
 
 FEW = 20
 """The most names that a message lists."""
@@ -71,7 +75,7 @@ class Registry:
             manager.register(module)
             manager.check_pending()
         except Exception as error:
-            self.broken.append(Broken(distribution, str(getattr(module, "__name__", module)), str(error)))
+            self.broken.append(Broken(distribution, str(getattr(module, "__name__", module)), shown(error)))
             return
         for kind, record in KINDS.items():
             try:
@@ -82,7 +86,7 @@ class Registry:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                self.broken.append(Broken(distribution, record.hook, f"{type(error).__name__}: {error}"))
+                self.broken.append(Broken(distribution, record.hook, f"{type(error).__name__}: {shown(error)}"))
 
     @contextlib.contextmanager
     def _silence(self, distribution: str, name: str) -> Iterator[None]:
@@ -90,8 +94,8 @@ class Registry:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             yield
         if text := printed.getvalue().strip():
-            shown = repr(text if len(text) <= 60 else text[:57] + "...")
-            self.broken.append(Broken(distribution, name, f"printed {shown} when it was imported; that is kept out"))
+            first = repr(text if len(text) <= 60 else text[:57] + "...")
+            self.broken.append(Broken(distribution, name, f"printed {first} when it was imported; that is kept out"))
 
     def _register(
         self, kind: str, distribution: str, version: str, name: str, target: str, *, summary: str, api: int
@@ -106,9 +110,9 @@ class Registry:
         elif name in self.plugins[kind]:
             problem = f"{kind} {name!r} is already registered by {self.plugins[kind][name].distribution}"
         if problem:
-            self.broken.append(Broken(distribution, str(name), problem))
+            self.broken.append(Broken(distribution, shown(name, SUMMARY), shown(problem)))
             return
-        self.plugins[kind][name] = Registration(kind, name, target, str(summary), distribution, version)
+        self.plugins[kind][name] = Registration(kind, name, target, shown(summary, SUMMARY), distribution, version)
 
     def find(self, kind: str, name: str) -> Registration:
         """The registration. Raises PluginError with the nearest name, or the reason why a package is broken."""
@@ -146,7 +150,7 @@ class Registry:
             raise
         except BaseException as error:
             raise PluginError(
-                f"{where} cannot be imported ({registration.target}): {type(error).__name__}: {error}. "
+                f"{where} cannot be imported ({registration.target}): {type(error).__name__}: {shown(error)}. "
                 f"Repair or uninstall {registration.distribution}"
             ) from error
         if not good:
@@ -195,7 +199,7 @@ def registry() -> Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            out.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {error}"))
+            out.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {shown(error)}"))
             continue
         if isinstance(module, ModuleType | type) or hasattr(module, "__dict__"):
             out.add_module(module, distribution, version)

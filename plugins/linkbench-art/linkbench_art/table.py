@@ -147,7 +147,7 @@ ATTACKS: dict[str, AttackSpec] = {
     ),
     "carlini-l2": _loop(
         "CarliniL2Method",
-        {"steps": (Steps, 10), **SEARCH, "binary_search_steps": (Annotated[int, Field(ge=1)], 5)},
+        {"steps": (Steps, 10), **SEARCH, "binary_search_steps": (Annotated[int, Field(ge=1, le=1_000)], 5)},
         norm="l2",
         alone=True,
         stops=True,
