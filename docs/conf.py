@@ -21,6 +21,7 @@ NAVIGATION = {
         "docs/reference",
         "docs/cli",
         "docs/execution",
+        "docs/scale",
         "docs/store",
         "docs/api",
         "docs/leaderboard",
