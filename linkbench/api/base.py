@@ -185,6 +185,9 @@ class Recipe(Plugin):
     people: ClassVar[bool] = False
     """True for a recipe that tells people apart and can learn nothing else."""
 
+    adapts: ClassVar[bool] = False
+    """True for a recipe that trains on what the defender in its parameters puts out."""
+
     def starts_from(self) -> Artefact | None:
         """A trained predictor, as of the train stage, that the network starts from; it brings the architecture.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,8 @@ class Adaptive(Standard):
     trained on clean photos and the defender sees that. The network then goes on from there; it is stopped by the
     protected photos of the validation people.
     """
+
+    adapts: ClassVar[bool] = True
 
     defender: DefenderSpec = nested("defender", "joint-pgd", "the tool that protects the training photos")
     clean: Fraction01 = Field(

@@ -238,11 +238,12 @@ class Matrix(NamedTuple):
 
 
 class Matrices(NamedTuple):
-    """All settings, with what was measured."""
+    """All settings, with what was measured; id: of the section."""
 
     heading: str
     text: str
     tables: list[Matrix]
+    id: str = "matrix"
 
 
 def matrices(cells: list[MeasuredCell], parts: Roles, level: str) -> Matrices | None:

@@ -57,11 +57,11 @@ def _sentences(material: Material) -> list[str]:
     return [*out, *summary.comparisons(material.results.conclusions())]
 
 
-def _matrices(material: Material) -> Matrices | None:
+def _matrices(material: Material) -> list[Matrices]:
     """Protection rates of defenders against identifiers, a table for each model."""
     measured = [cell for cell in material.cells if RATE in cell.metrics]
     if not measured:
-        return None
+        return []
     axes = ("cohort", "model", "channel")
     titles = figures.panel_titles(measured, axes)
     tables = []
@@ -77,7 +77,7 @@ def _matrices(material: Material) -> Matrices | None:
         f"How often the first name for an unchanged probe is wrong, of the people who use the tool, with "
         f"{material.level} intervals. The stronger the colour, the better the protection.{plain}"
     )
-    return Matrices("Protection rate: defenders against identifiers", text, tables)
+    return [Matrices("Protection rate: defenders against identifiers", text, tables)]
 
 
 def _looks(material: Material) -> dict[str, str]:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkbench.report import claims, defences, figures, pooling, summary, training
+from linkbench.report import claims, defences, figures, ladder, pooling, summary, training
 from linkbench.report.defences import Matrices
 from linkbench.report.figures import Section
 from linkbench.report.material import Material, TaskReport
 
 
 def _sentences(material: Material) -> list[str]:
-    return summary.sentences(material.results.conclusions(), material.cells, material.parts)
+    said = summary.sentences(material.results.conclusions(), material.cells, material.parts)
+    return [*said, *ladder.sentences(material.results.ladders())]
 
 
-def _matrices(material: Material) -> Matrices | None:
-    return defences.matrices(material.cells, material.parts, material.level)
+def _matrices(material: Material) -> list[Matrices]:
+    found = (
+        ladder.tables(material.results.ladders(), material.level),
+        defences.matrices(material.cells, material.parts, material.level),
+    )
+    return [each for each in found if each]
 
 
 def _looks(material: Material) -> dict[str, str]:

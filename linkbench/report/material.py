@@ -45,7 +45,7 @@ class TaskReport(NamedTuple):
     counted: str
     method: str
     sentences: Callable[[Material], list[str]]
-    matrices: Callable[[Material], Matrices | None]
+    matrices: Callable[[Material], list[Matrices]]
     figures: tuple[Figure, ...]
 
 

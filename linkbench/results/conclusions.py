@@ -47,11 +47,11 @@ def conclude(
     out = []
     for place, group in _settings(cells, sees).items():
         files = {cell["id"]: ranks(cell["id"]) for cell in group}
-        n = _common_size(files.values(), measure, k)
+        n = common_size(files.values(), measure, k)
         if n is None:
             continue
         missing = {id_: file for id_, file in files.items() if (id_, n) not in measured}
-        measured |= {(id_, n): photos for id_, photos in zip(missing, _reached([*missing.values()], k, n), strict=True)}
+        measured |= {(id_, n): photos for id_, photos in zip(missing, reached([*missing.values()], k, n), strict=True)}
         # the seed of the table's intervals, so that the same number has the same interval there
         seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
         question = Question(k, n, measure.level, measure.resamples, seed)
@@ -103,13 +103,13 @@ def asked_of(files: Mapping[str, Artefact], measure: Measure) -> dict[str, Photo
     k = min(measure.top_k)
     sizes: dict[int, list[str]] = {}
     for id_, file in files.items():
-        n = _common_size([file], measure, k)
+        n = common_size([file], measure, k)
         if n is not None:
             sizes.setdefault(n, []).append(id_)
     return {
         id_: photos
         for n, ids in sizes.items()
-        for id_, photos in zip(ids, _reached([files[id_] for id_ in ids], k, n), strict=True)
+        for id_, photos in zip(ids, reached([files[id_] for id_ in ids], k, n), strict=True)
     }
 
 
@@ -125,10 +125,10 @@ def asked_alike(
     n = nearest([size for size in set.intersection(*sizes) if size > k], COMMON)
     if n is None or not all(k in measure.top_k for measure in measures):
         raise InputError("the runs have no population size and no k in common; give them the same 'measure'")
-    return k, n, [dict(zip(files, _reached([*files.values()], k, n), strict=True)) for files in runs]
+    return k, n, [dict(zip(files, reached([*files.values()], k, n), strict=True)) for files in runs]
 
 
-def _reached(files: Sequence[Artefact], k: int, n: int) -> list[Photos]:
+def reached(files: Sequence[Artefact], k: int, n: int) -> list[Photos]:
     """Every photo's success@k in a population of n, from the stored ranks of cells; all cells in one go."""
     out: dict[int, Photos] = {}
     counted: dict[int, list[int]] = {}
@@ -161,7 +161,7 @@ def together(parts: Sequence[Photos]) -> Photos:
     )
 
 
-def _common_size(files: Iterable[Artefact], measure: Measure, k: int) -> int | None:
+def common_size(files: Iterable[Artefact], measure: Measure, k: int) -> int | None:
     """The population size above k that is nearest to COMMON by ratio, of those in which all cells were measured."""
     return nearest([n for n in _sizes(files, measure) if n > k], COMMON)
 
@@ -179,13 +179,14 @@ def _sizes(files: Iterable[Artefact], measure: Measure) -> set[int]:
 
 def to_json(settings: Sequence[Setting]) -> list[dict[str, Any]]:
     """Conclusions as run.json keeps them."""
-    return [cast(dict[str, Any], _plain_data(setting)) for setting in settings]
+    return [cast(dict[str, Any], plain_data(setting)) for setting in settings]
 
 
-def _plain_data(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
+    """Named tuples in named tuples as JSON."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain_data(part) for name, part in value._asdict().items()}
-    return [_plain_data(part) for part in value] if isinstance(value, tuple) else value
+        return {name: plain_data(part) for name, part in value._asdict().items()}
+    return [plain_data(part) for part in value] if isinstance(value, tuple) else value
 
 
 def from_json(data: Sequence[Mapping[str, Any]]) -> list[Setting]:

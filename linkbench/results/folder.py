@@ -21,8 +21,10 @@ from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import nested_specs
+from linkbench.results import ladders
 from linkbench.results.conclusions import asked_of, conclude, to_json
 from linkbench.results.flags import Facts, flag
+from linkbench.results.ladders import step_of
 from linkbench.results.results import Results
 from linkbench.results.table import NUMBERS, PLACE, Row, from_csv
 from linkbench.scenario.file import Scenario
@@ -81,6 +83,8 @@ def describe(
                 "key": entry.key,
             }
     cells = []
+    models = {model.name: model for model in scenario.models}
+    learns = {spec.label: spec.plugin().learns_from() for spec in scenario.specs["attackers"]}
     for cell in plan.cells:
         failure = outcome.failures.get(cell.steps["measure"])
         cells.append(
@@ -88,6 +92,7 @@ def describe(
                 "id": cell.id,
                 **cell.coordinates(),
                 "facts": cell.facts.to_json(),
+                "step": step_of(cell.facts, models.get(cell.model), models, learns.get(cell.attacker, ())),
                 "steps": cell.steps,
                 "seconds_per_photo": _seconds_per_photo(cell, outcome, "protect", "quality"),
                 "poison_seconds_per_photo": _seconds_per_photo(cell, outcome, "poison", "poison_quality"),
@@ -119,6 +124,11 @@ def describe(
             if cell.id in outcome.cells and "curves" in cell.steps
         },
         "conclusions": to_json(conclude(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])),
+        "ladders": ladders.to_json(
+            ladders.climb(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])
+            if scenario.specs["attackers"]
+            else []
+        ),
         "steps": steps,
         "cells": cells,
     }

@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from linkbench.errors import InputError
+from linkbench.results import ladders
 from linkbench.results.cells import (
     Failed,
     MeasuredCell,
@@ -20,6 +21,7 @@ from linkbench.results.cells import (
     varying,
 )
 from linkbench.results.conclusions import from_json
+from linkbench.results.ladders import Ladder
 from linkbench.results.table import Row
 from linkbench.results.verdicts import Setting
 
@@ -96,6 +98,16 @@ class Results:
             return from_json(self.run.get("conclusions", []))
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"the conclusions in run.json are damaged ({error!r}); run the scenario again") from None
+
+    def ladders(self) -> list[Ladder]:
+        """What each defence meets step by step; empty where nothing was defended or an earlier linkbench did not say.
+
+        Raises InputError where run.json is damaged.
+        """
+        try:
+            return ladders.from_json(self.run.get("ladders", []))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"the ladders in run.json are damaged ({error!r}); run the scenario again") from None
 
     def __repr__(self) -> str:
         name = self.run.get("scenario", {}).get("name", "")

@@ -237,7 +237,7 @@ def _finding(at: int, tests: _Tests, attacker: str, photos: Photos) -> Finding:
     change, against_none, needed = None, None, None
     if plain is not None and plain != at:
         apart = tests.values[:, [at]] - tests.values[:, [plain]]
-        change = _value(float(pairs.difference[at, plain]), apart, np.arange(len(apart)), None, DIFFERENCE, question)
+        change = value_of(float(pairs.difference[at, plain]), apart, np.arange(len(apart)), None, DIFFERENCE, question)
         against_none = tests.verdict(at, plain)
         if against_none == "open":
             deviation = float(pairs.deviation[at, plain])
@@ -248,7 +248,9 @@ def _finding(at: int, tests: _Tests, attacker: str, photos: Photos) -> Finding:
         protection=tests.keys[at],
         yardstick=tests.yardsticks[at],
         attacker=attacker,
-        success=_value(photos.mean, photos.success[:, None], photos.identity, photos.weight[:, None], SHARE, question),
+        success=value_of(
+            photos.mean, photos.success[:, None], photos.identity, photos.weight[:, None], SHARE, question
+        ),
         change=change,
         against_none=against_none,
         against_noise=(said.pop() if len(said) == 1 else "open") if said else None,
@@ -257,9 +259,10 @@ def _finding(at: int, tests: _Tests, attacker: str, photos: Photos) -> Finding:
     )
 
 
-def _value(
+def value_of(
     mean: float, values: Array, identity: Array, weights: Array | None, ends: tuple[float, float], question: Question
 ) -> Value:
+    """A mean over photos with its interval over people."""
     low, high = interval(
         values, identity, weights=weights, ends=ends,
         resamples=question.resamples, level=question.level, seed=question.seed,

@@ -1,0 +1,103 @@
+"""The ladder in the report: what every step of it leaves of each defence, and which is the first that breaks it."""
+
+from __future__ import annotations
+
+from linkbench.report import numbers
+from linkbench.report.defences import Matrices, Matrix, Square, square
+from linkbench.results.cells import cleaned
+from linkbench.results.ladders import PLACE, STEPS, Climb, Ladder
+from linkbench.results.verdicts import Protection
+
+NAMED = 4
+"""Defences that a sentence names."""
+
+HELD = Square("none played", "", 0)
+"""What stands for the step that breaks a defence where none does."""
+
+
+def name_of(protection: Protection) -> str:
+    """A defence with its budget."""
+    words = cleaned(protection.defender)
+    if protection.epsilon is not None:
+        words = f"{words}, ε {numbers.epsilon(protection.epsilon)}"
+    if not protection.poison:
+        return words
+    poison = f"poison {cleaned(protection.poison)}"
+    return f"{words}; {poison}" if words else poison
+
+
+def tables(ladders: list[Ladder], level: str) -> Matrices | None:
+    """A table for every place, a row for each defence; nothing where nothing was defended."""
+    if not ladders:
+        return None
+    columns = [*STEPS.values(), "headline", "first step that breaks it"]
+    found = []
+    for ladder in ladders:
+        values = [rung.success.value for climb in ladder.climbs for rung in climb.rungs]
+        highest = max([*values, ladder.plain.success.value if ladder.plain else 0.0]) or 1.0
+        judged = ladder.plain is not None
+        rows = [(name_of(climb.protection), _row(climb, highest, judged)) for climb in ladder.climbs]
+        found.append(Matrix(_where(ladder, ladders), columns, rows))
+    first = ladders[0]
+    plain = "" if first.plain is None else (
+        f" Without a defence the strongest attacker links {numbers.percent(first.plain.success.value)}"
+        f"{'' if len(ladders) == 1 else ' in the first table'}; a step breaks a defence unless a paired test, "
+        "corrected over the table, shows that it links less than that."
+    )  # fmt: skip
+    text = (
+        f"success@{first.question.k} in a population of {first.question.n} of the strongest attacker of each step, "
+        f"with {level} intervals; — was not played. The headline is the strongest of all that were: a defence counts "
+        f"for no more than that, and against no step that it did not meet.{plain}"
+    )
+    return Matrices("The ladder of attackers", text, found, "ladder")
+
+
+def _row(climb: Climb, highest: float, judged: bool) -> list[Square | None]:
+    """The squares of a defence; judged: whether there is something to compare it with."""
+    by_step = {rung.step: square(rung.success, highest) for rung in climb.rungs}
+    head = climb.headline
+    broken = climb.broken_by
+    fall = HELD if broken is None else Square(STEPS[broken.step], cleaned(broken.attacker), 0)
+    best = square(head.success, highest)
+    return [
+        *(by_step.get(step) for step in STEPS),
+        best._replace(interval=cleaned(head.attacker)),
+        fall if judged else None,
+    ]
+
+
+def _where(ladder: Ladder, among: list[Ladder]) -> str:
+    """The place of a ladder, as far as it differs from others."""
+    differing = [name for name in PLACE if len({one.place[name] for one in among}) > 1]
+    return " · ".join(f"{name} {cleaned(ladder.place[name])}" for name in differing)
+
+
+def sentences(ladders: list[Ladder]) -> list[str]:
+    """For every place: which defences hold off all that they met, where the others fall, and what nobody played."""
+    out = []
+    for ladder in ladders:
+        if ladder.plain is None:
+            continue
+        where = _where(ladder, ladders)
+        begin = f"{where[0].upper()}{where[1:]}: " if where else ""
+        held = [climb for climb in ladder.climbs if climb.broken_by is None]
+        fallen = [climb for climb in ladder.climbs if climb.broken_by is not None]
+        said = [_fall(climb) for climb in sorted(fallen, key=lambda climb: -climb.headline.success.value)[:NAMED]]
+        if len(fallen) > NAMED:
+            said.append(f"{len(fallen) - NAMED} more fall, too")
+        if held:
+            names = numbers.and_list([name_of(climb.protection) for climb in held[:NAMED]])
+            more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
+            said.insert(0, f"{names}{more} {'hold' if len(held) > 1 else 'holds'} off every step that was played")
+        missing = [STEPS[step] for step in STEPS if all(step in climb.missing for climb in ladder.climbs)]
+        text = f"{begin}On the ladder of attackers {'; '.join(said)}."
+        out.append(f"{text} Not played: {', '.join(missing)}." if missing else text)
+    return out
+
+
+def _fall(climb: Climb) -> str:
+    rung, head = climb.broken_by, climb.headline
+    assert rung is not None
+    more = "" if head == rung else f", and at worst {numbers.percent(head.success.value)} by {cleaned(head.attacker)}"
+    share = numbers.percent(rung.success.value)
+    return f"{name_of(climb.protection)} falls at “{STEPS[rung.step]}” ({share} by {cleaned(rung.attacker)}{more})"
