@@ -362,7 +362,7 @@ class _Workers(Workers):
 
     def submit(self, job: Job) -> Future[JobReport]:
         future: Future[JobReport] = Future()
-        future.set_result(job.work(lambda done, total: None))
+        future.set_result(job.work(lambda done, total, at="": None))
         return future
 
     def progress(self) -> Iterable[Progress]:

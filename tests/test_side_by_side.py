@@ -72,7 +72,7 @@ def test_helpers_compute_as_the_caller_does() -> None:
             assert side_by_side([modes] * 4, CPU) == [(*expected, 1)] * 4
     assert side_by_side([modes] * 4, CPU) == [(True, False, 1)] * 4
     heard: list[tuple[int, int]] = []
-    with listening(lambda done, total: heard.append((done, total))):
+    with listening(lambda done, total, at: heard.append((done, total))):
         side_by_side([lambda: advance(1, 2)] * 3, CPU)
     assert heard == [(1, 2)] * 3
 

@@ -51,7 +51,7 @@ def test_learns_what_can_be_seen(shared: bool) -> None:
     net = network(shared=shared)
     heard: list[tuple[int, int]] = []
     plan = QUICK._replace(epochs=10, augment=0.0)
-    with listening(lambda done, total: heard.append((done, total))):
+    with listening(lambda done, total, at: heard.append((done, total))):
         report = fit(net, room, plan)
     assert min(balanced(net, room.validation)) > 0.9
     assert heard[0] == (1, 60)

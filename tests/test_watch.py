@@ -71,7 +71,7 @@ def test_time_left_follows_the_speed_so_far(monkeypatch: pytest.MonkeyPatch) -> 
     running = Running("train small-cnn", "worker 2")
     assert running.text() == "worker 2: train small-cnn"
     clock.now += 30
-    running.hear(3, 20, "epoch")
+    running.hear(30, 200, "epoch 3/20")
     assert running.left() == pytest.approx(170)
     assert running.text() == "worker 2: train small-cnn (epoch 3/20, 2 min 50 s left)"
     clock.now += 100

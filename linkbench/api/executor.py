@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from linkbench.api.progress import Listener
 from linkbench.api.resources import Resources
 
-Tell = Callable[[int, int], None]
-"""Hears that `done` of `total` pieces of a job are finished; (0, 0) says that it has begun."""
+Tell = Listener
+"""Hears how far a job is; (0, 0) says that it has begun."""
 
 
 class Failure(NamedTuple):
@@ -66,6 +67,7 @@ class Progress(NamedTuple):
     worker: str
     done: int
     total: int
+    at: str = ""
 
 
 class WorkerLostError(Exception):

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-Listener = Callable[[int, int], None]
+
+
+class Listener(Protocol):
+    """Hears that `done` of `total` pieces of a stage are finished, and in words where it is, such as `epoch 3/20`."""
+
+    def __call__(self, done: int, total: int, at: str = "") -> None: ...
+
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 
-def advance(done: int, total: int) -> None:
-    """Say that `done` of `total` pieces of the running stage are finished."""
+def advance(done: int, total: int, at: str = "") -> None:
+    """Say that `done` of `total` pieces of the running stage are finished; at: where it is, in words."""
     listener = _listener.get()
     if listener is not None:
-        listener(done, total)
+        listener(done, total, at)
 
 
 def track(items: Iterable[T], total: int | None = None) -> Iterator[T]:

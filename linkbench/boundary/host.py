@@ -102,7 +102,7 @@ class _Server:
         answer = messages.decode(self._fill)
         return Parcel(dict(answer.arrays), answer.meta)
 
-    def _progress(self, done: int, total: int) -> None:
+    def _progress(self, done: int, total: int, at: str = "") -> None:
         now = time.monotonic()
         if done == total or now > self.told + PROGRESS:
             self.told = now

@@ -205,7 +205,8 @@ class Process:
             except BadMessageError as error:
                 raise BadMessageError(f"{self.who}: {error}") from None
             if message.kind == "progress":
-                advance(*(int(message.meta.get(name) or 0) for name in ("done", "total")))
+                done, total = (int(message.meta.get(name) or 0) for name in ("done", "total"))
+                advance(done, total)
             elif message.kind == "ask" and message.meta.get("name") in answers:
                 given = message.meta.get("meta")
                 answer = answers[message.meta["name"]](

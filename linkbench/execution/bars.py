@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from linkbench.api.executor import Failure
+from linkbench.api.progress import Listener
 from linkbench.execution.records import Record
 from linkbench.execution.running import Running
 from linkbench.plan.builder import Step
@@ -41,13 +41,13 @@ class Bars:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.progress.stop()
 
-    def begin(self, step: Step, label: str, worker: str = "") -> Callable[[int, int], None]:
+    def begin(self, step: Step, label: str, worker: str = "") -> Listener:
         running = Running(label, worker)
         with self.lock:
             bar = self.bars[step.id] = self.progress.add_task(running.text(), total=None, far="")
 
-        def hear(done: int, total: int, unit: str = "") -> None:
-            running.hear(done, total, unit)
+        def hear(done: int, total: int, at: str = "") -> None:
+            running.hear(done, total, at)
             self.progress.update(bar, completed=done, total=total or None, far=running.how_far())
 
         return hear

@@ -6,10 +6,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from linkbench.api.executor import Failure
+from linkbench.api.progress import Listener
 from linkbench.execution.records import Record
 from linkbench.execution.running import Running
 from linkbench.plan.builder import Step
@@ -34,20 +34,20 @@ class Events:
         self.lock = threading.Lock()
         self.ended: set[str] = set()
 
-    def begin(self, step: Step, label: str, worker: str = "") -> Callable[[int, int], None]:
+    def begin(self, step: Step, label: str, worker: str = "") -> Listener:
         self._tell("begin", step=step.id, stage=step.stage, label=label, worker=worker)
         running = Running(label, worker)
         told = -OFTEN
 
-        def hear(done: int, total: int, unit: str = "") -> None:
+        def hear(done: int, total: int, at: str = "") -> None:
             nonlocal told
-            running.hear(done, total, unit)
+            running.hear(done, total, at)
             now = time.monotonic()
             if now - told >= OFTEN or done == total:
                 told = now
                 left = running.left()
                 self._tell(
-                    "progress", step=step.id, done=done, total=total, unit=unit,
+                    "progress", step=step.id, done=done, total=total, at=at,
                     seconds_left=None if left is None else round(left, 1),
                 )  # fmt: skip
 

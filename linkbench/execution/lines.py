@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import click
 
 from linkbench.api.executor import Failure
+from linkbench.api.progress import Listener
 from linkbench.execution.records import Record
 from linkbench.execution.running import Running, duration
 from linkbench.plan.builder import Step
@@ -35,7 +35,7 @@ class Lines:
         self.closed = threading.Event()
         threading.Thread(target=self._live, daemon=True).start()
 
-    def begin(self, step: Step, label: str, worker: str = "") -> Callable[[int, int], None]:
+    def begin(self, step: Step, label: str, worker: str = "") -> Listener:
         with self.lock:
             running = self.running[step.id] = Running(label, worker)
         return running.hear

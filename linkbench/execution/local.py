@@ -180,8 +180,8 @@ class _Worker:
     def progress(self) -> Iterator[Progress]:
         with contextlib.suppress(EOFError, OSError):
             while self.hears.poll():
-                job, done, total = self.hears.recv()
-                yield Progress(job, self.name, done, total)
+                job, done, total, at = self.hears.recv()
+                yield Progress(job, self.name, done, total, at)
 
     def ended(self) -> bool:
         """Whether the process has been there and is no more: somebody killed it while it had nothing to do."""
@@ -252,12 +252,12 @@ def teller(job: str, send: Any, seconds: float) -> Tell:
     """Says how far a job is: at once that it begins, then not more often than every so many seconds."""
     told = 0.0
 
-    def tell(done: int, total: int) -> None:
+    def tell(done: int, total: int, at: str = "") -> None:
         nonlocal told
         now = time.monotonic()
         if now - told >= seconds or not (done or total):
             told = now
             with contextlib.suppress(OSError):
-                send((job, done, total))
+                send((job, done, total, at))
 
     return tell

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from linkbench.api.base import Executor
 from linkbench.api.data import Artefact
 from linkbench.api.executor import Failure
+from linkbench.api.progress import Listener
 from linkbench.execution.keys import key_of
 from linkbench.plan.builder import Plan, Step
 from linkbench.store.store import Store, Stored
@@ -23,7 +24,7 @@ class Record(NamedTuple):
 class Watcher(Protocol):
     """Somebody who wants to see how a run proceeds. Several steps may be computed at once."""
 
-    def begin(self, step: Step, label: str, worker: str) -> Callable[[int, int], None] | None:
+    def begin(self, step: Step, label: str, worker: str) -> Listener | None:
         """A step starts to compute, by a worker ("" is the run itself); returns who hears of its progress."""
 
     def note(self, label: str, text: str) -> None:

@@ -11,14 +11,14 @@ class Running:
     def __init__(self, label: str, worker: str = "") -> None:
         self.label, self.worker = label, worker
         self.counting = time.monotonic()
-        self.done, self.total, self.unit = 0, 0, ""
+        self.done, self.total, self.at = 0, 0, ""
         self.base = 0  # of the count, when this began to watch it
 
-    def hear(self, done: int, total: int, unit: str = "") -> None:
-        """`done` of `total` pieces are finished; total 0: nobody knows of how many."""
-        if self.total and (done < self.done or total != self.total or unit != self.unit):
+    def hear(self, done: int, total: int, at: str = "") -> None:
+        """`done` of `total` pieces are finished; total 0: nobody knows of how many; at: where that is, in words."""
+        if self.total and (done < self.done or total != self.total):
             self.counting, self.base = time.monotonic(), done
-        self.done, self.total, self.unit = done, total, unit
+        self.done, self.total, self.at = done, total, at
 
     def left(self) -> float | None:
         """Seconds until the count is full, at the speed so far; None where that cannot be said."""
@@ -30,7 +30,7 @@ class Running:
         """`epoch 3/20, 4 min left`, `35 %`; empty before anything was heard."""
         if self.total <= 0:
             return ""
-        count = f"{self.unit} {self.done}/{self.total}" if self.unit else f"{100 * self.done // self.total} %"
+        count = self.at or f"{100 * self.done // self.total} %"
         left = self.left()
         return count if left is None else f"{count}, {duration(left)} left"
 

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from linkbench.api.data import Artefact
-from linkbench.api.executor import Failure, Job, JobReport, Site, WorkerLostError, Workers
+from linkbench.api.executor import Failure, Job, JobReport, Progress, Site, WorkerLostError, Workers
+from linkbench.api.progress import Listener
 from linkbench.api.text import shown
 from linkbench.errors import InputError, StoreError, WorkerError
 from linkbench.execution.job import Order, carry_out, carry_out_away, reason
@@ -65,7 +66,7 @@ class Schedule:
         self.queue: list[tuple[int, int, str]] = []
         self.small: list[tuple[int, int, str]] = []
         self.flights: dict[Future[JobReport], _Flight] = {}
-        self.begun: dict[str, tuple[float, Callable[[int, int], None] | None]] = {}
+        self.begun: dict[str, tuple[float, Listener | None]] = {}
         self.keys: dict[str, dict[str, Any]] = {}
         self.twins: dict[str, list[str]] = {}
         self.repairs: dict[str, int] = {}
@@ -262,7 +263,7 @@ class Schedule:
         assert self.workers is not None
         done, _ = wait(self.flights, timeout=patience, return_when=FIRST_COMPLETED)
         for heard in self.workers.progress():
-            self._progress(heard.job, heard.worker, heard.done, heard.total)
+            self._progress(heard)
         for future in done:
             flight = self.flights.pop(future)
             error = future.exception()
@@ -271,16 +272,17 @@ class Schedule:
                 self._heard(flight, report)
         self._end_overdue()
 
-    def _progress(self, id_: str, worker: str, done: int, total: int) -> None:
+    def _progress(self, heard: Progress) -> None:
+        id_ = heard.job
         if not any(flight.id == id_ for flight in self.flights.values()):
             return  # it has ended since
         if id_ not in self.begun:
             step = self.steps[id_]
-            listener = self.watcher.begin(step, step_label(step), worker) if self.watcher else None
+            listener = self.watcher.begin(step, step_label(step), heard.worker) if self.watcher else None
             self.begun[id_] = time.monotonic(), listener
         listener = self.begun[id_][1]
-        if listener is not None and (done or total):
-            listener(done, total)
+        if listener is not None and (heard.done or heard.total):
+            listener(heard.done, heard.total, heard.at)
 
     def _end_overdue(self) -> None:
         """A worker whose stage cannot be interrupted is ended from outside."""

@@ -150,7 +150,8 @@ class _Training:
         for part in np.array_split(order, self.per_epoch)[self.done :]:
             self.total += self.step(learning, part, epoch, self.done) * len(part)
             self.done += 1
-            advance(epoch * self.per_epoch + self.done, plan.epochs * self.per_epoch)
+            at = f"epoch {epoch + 1}/{plan.epochs}"
+            advance(epoch * self.per_epoch + self.done, plan.epochs * self.per_epoch, at)
             if self.place is not None and self.place.due():
                 self.keep()
         total = float(self.total)
