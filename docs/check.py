@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 
+from figures import drifted
 from generate import DOCS, pages
 
 from linkbench.registry.registry import registry
@@ -77,7 +78,7 @@ def stale() -> list[str]:
 
 
 def main() -> None:
-    wrong = links() + hooks() + methods() + stale()
+    wrong = links() + hooks() + methods() + stale() + drifted()
     for line in wrong:
         print(line)
     print(f"documentation: {len(PAGES)} pages, {len(wrong)} problems")

@@ -15,7 +15,7 @@ from linkbench.api.budget import Budget
 from linkbench.leaderboard import game, packed_arrays, photos, text
 from linkbench.leaderboard.board import Opponent, Played, Standing, Standings
 from linkbench.leaderboard.protocol import Data, Metrics, Opponents, Protocol, Rules, Source, model_keys
-from linkbench.leaderboard.ranking import pareto, rank
+from linkbench.leaderboard.ranking import kendall, pareto, rank
 from linkbench.metrics import ranking
 
 PAYOFFS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
@@ -242,6 +242,26 @@ def test_whoever_is_told_apart_is_named() -> None:
     assert [(place.rank, place.last) for place in found.places] == [(None, None), (1, 1), (2, 2)]
     said = " ".join(text.conclusion(found))
     assert "The safest of 2 defences is pgd: 0% (0.00–0.60%) linked by a on m, 5.0 points less" in said
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=9))
+def test_kendalls_tau_is_that_of_scipy(found: list[tuple[int, int]]) -> None:
+    from scipy.stats import kendalltau
+
+    one, two = (np.array(values, float) for values in zip(*found, strict=True))
+    if len(set(one)) == 1 or len(set(two)) == 1:
+        assert kendall(one, two) == 0.0
+    else:
+        assert kendall(one, two) == pytest.approx(kendalltau(one, two).statistic)
+
+
+def test_a_table_says_whether_seeds_agree() -> None:
+    ranks = {"none": np.arange(400) % 100, "blur": np.arange(400) % 100 + 5, "pgd": np.arange(400) % 100 + 300}
+    assert rank(standings(ranks)).agreement is None
+    found = rank(standings(ranks, seeds=3))
+    assert found.agreement == pytest.approx(1.0)
+    assert "Kendall's tau 1.00" in " ".join(text.conclusion(found))
 
 
 def test_rows_without_photos_are_not_judged() -> None:

@@ -65,7 +65,8 @@ class Ranking(NamedTuple):
 
     judging: the opponents that count; weak: those of the protocol that cannot link undefended photos above chance;
     apart[i][j]: whether a paired test tells the worst cases of places i and j apart, all pairs of rows that take part
-    corrected together; None where nothing is known of single photos; shown: what may be said of those rows.
+    corrected together; None where nothing is known of single photos; shown: what may be said of those rows; agreement:
+    Kendall's tau-b between the orders of the defences in two seeds, mean over all pairs of seeds, None with one seed.
     """
 
     places: list[Place]
@@ -73,6 +74,7 @@ class Ranking(NamedTuple):
     weak: list[Opponent]
     apart: list[list[bool | None]]
     shown: Setting | None
+    agreement: float | None
 
 
 class AttackerPlace(NamedTuple):
@@ -129,7 +131,33 @@ def rank(table: Standings) -> Ranking:
         for row in rows
     ]
     apart = _apart(places, table)
-    return Ranking(_ranked(places, apart), judging, weak, apart, _shown(judged, judging, table))
+    defences = [row for row in judged if not row.control]
+    shown = _shown(judged, judging, table)
+    return Ranking(_ranked(places, apart), judging, weak, apart, shown, _agreement(defences, judging))
+
+
+def _agreement(defences: list[Standing], judging: list[Opponent]) -> float | None:
+    """Whether seeds put the defences in the same order; None with one seed or fewer than two defences."""
+    if len(defences) < 2 or not judging:
+        return None
+    by_seed = [
+        np.array([max(row.played[who].success[seed][0] for who in judging) for row in defences])
+        for seed in defences[0].played[judging[0]].success
+    ]
+    found = [kendall(one, two) for one, two in itertools.combinations(by_seed, 2)]
+    return sum(found) / len(found) if found else None
+
+
+def kendall(one: Array, two: Array) -> float:
+    """Kendall's tau-b of two lists of numbers, float64 [n] each; 0 where all of one list are equal.
+
+    Kendall 1945, The treatment of ties in ranking problems.
+    """
+    signs = [np.sign(np.round((values[:, None] - values[None, :]) / NEAR)) for values in (one, two)]
+    untied = [float(np.abs(sign).sum()) for sign in signs]
+    if not all(untied):
+        return 0.0
+    return float((signs[0] * signs[1]).sum() / np.sqrt(untied[0] * untied[1]))
 
 
 def weak_opponents(table: Standings) -> list[Opponent]:
