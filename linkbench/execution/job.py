@@ -27,7 +27,8 @@ from linkbench.execution.limits import OverdueError, limited, put_back
 from linkbench.execution.stdout import Printed, captured
 from linkbench.harness.proposals import expect
 from linkbench.plan.builder import Step
-from linkbench.plan.task import Task
+from linkbench.plan.task import Part, Task
+from linkbench.stages.parts import joined, marked
 from linkbench.store.checkpoints import StoredCheckpoints
 from linkbench.store.location import is_url
 from linkbench.store.store import Store, Stored
@@ -40,7 +41,8 @@ class Order(NamedTuple):
     """A step to be carried out, as plain data.
 
     key: under which the store keeps what it leaves; inputs: digests of its inputs by name; limit: seconds that it may
-    take; folder: the working directory, from which plugins find the user's files.
+    take; folder: the working directory, from which plugins find the user's files; part: of the photos that the stage
+    goes through; joins: the inputs are the finished parts, by their number, to be joined, which took so many seconds.
     """
 
     step: Step
@@ -50,6 +52,8 @@ class Order(NamedTuple):
     device: str
     limit: float | None
     folder: str
+    part: Part | None = None
+    joins: float | None = None
 
 
 def carry_out(
@@ -114,8 +118,13 @@ def _compute(
             kept_in(kept),
             limited(order.limit, abandon if stuck is not None else None),
         ):
-            result: Artefact = stage(Task(inputs, step.specs, step.settings, step.seed, order.device))
-            entry = store.write(key, result, lambda: time.perf_counter() - begun)
+            if order.joins is not None:
+                result = joined([inputs[str(number)] for number in range(len(inputs))])
+            else:
+                result = stage(Task(inputs, step.specs, step.settings, step.seed, order.device, order.part))
+            if order.part is not None:
+                result = marked(result, order.part)
+            entry = store.write(key, result, lambda: time.perf_counter() - begun + (order.joins or 0.0))
         kept.clear()
         return entry
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import time
 from collections import deque
@@ -14,14 +15,18 @@ from typing import Any, NamedTuple
 from linkbench.api.data import Artefact
 from linkbench.api.executor import Failure, Job, JobReport, Progress, Site, WorkerLostError, Workers
 from linkbench.api.progress import Listener
+from linkbench.api.resources import Resources
 from linkbench.api.text import shown
 from linkbench.errors import InputError, StoreError, WorkerError
 from linkbench.execution.job import Order, carry_out, carry_out_away, reason
 from linkbench.execution.keys import edited
 from linkbench.execution.limits import GRACE, OverdueError
 from linkbench.execution.records import Ledger, Record, Watcher, step_label
+from linkbench.execution.splitting import JOIN, WHOLE, Split, Work
 from linkbench.harness.proposals import expect
 from linkbench.plan.builder import Step
+from linkbench.plan.task import Part
+from linkbench.stages.parts import parts_of
 from linkbench.store.marks import Marks
 from linkbench.store.store import Stored, digest_of, quarantine_name
 
@@ -42,9 +47,9 @@ WEIGHT = {"train": 100, "poison": 30, "protect": 10}
 
 
 class _Flight(NamedTuple):
-    """A step at a worker: what was ordered, and who wants to hear of it."""
+    """A piece of work at a worker: what was ordered, and how often it has been tried."""
 
-    id: str
+    work: Work
     order: Order
     attempt: int
 
@@ -63,14 +68,16 @@ class Schedule:
         self.urgency = _urgency(self.steps, self.children)
         self.ready = deque(id_ for id_ in self.steps if id_ not in run.records and id_ not in run.failures)
         self.waiting = set(self.ready)
-        self.queue: list[tuple[int, int, str]] = []
-        self.small: list[tuple[int, int, str]] = []
+        self.queue: list[tuple[int, int, Work]] = []
+        self.small: list[tuple[int, int, Work]] = []
+        self.splits: dict[str, Split] = {}
         self.flights: dict[Future[JobReport], _Flight] = {}
-        self.begun: dict[str, tuple[float, Listener | None]] = {}
+        self.begun: dict[str, Listener | None] = {}
+        self.since: dict[Work, float] = {}
         self.keys: dict[str, dict[str, Any]] = {}
         self.twins: dict[str, list[str]] = {}
         self.repairs: dict[str, int] = {}
-        self.attempts: dict[str, int] = {}
+        self.attempts: dict[Work, int] = {}
         self.marks = Marks(run.store.blobs)
         self.elsewhere: dict[str, str] = {}
         """Steps that are being computed by other runs, and by whom."""
@@ -117,7 +124,7 @@ class Schedule:
         self.looked = time.monotonic()
         for id_ in list(self.elsewhere):
             if not self._found(id_) and not self._is_elsewhere(id_):
-                heapq.heappush(self.queue, self._rank(id_))
+                self._queue(id_)
 
     def _found(self, id_: str) -> bool:
         """Whether another run has finished a step that is in line here."""
@@ -179,17 +186,34 @@ class Schedule:
             return
         self.twins[name] = []
         self.keys[id_] = key
-        light = not self.steps[id_].resources(self.run.device).cores
-        heapq.heappush(self.small if light else self.queue, self._rank(id_))
+        if not self.steps[id_].resources(self.run.device).cores:
+            heapq.heappush(self.small, self._rank(Work(id_)))
+            return
+        if self.workers is None and not self.alone:
+            self._engage()
+        if parts := self._parts(id_):
+            self.splits[id_] = Split(key, parts, self.run.store)
+        self._queue(id_)
 
-    def _rank(self, id_: str) -> tuple[int, int, str]:
+    def _parts(self, id_: str) -> list[Part]:
+        """The parts in which workers carry out a step, none where it stays whole."""
+        if self.workers is None or self.workers.capacity < 2:
+            return []
+        step, store = self.steps[id_], self.run.store
+        digests = self.run.digests(step)
+        return parts_of(step, lambda name: store.peek(digests[name]), self.run.device)
+
+    def _queue(self, id_: str) -> None:
+        """Put a step in line, piece by piece."""
+        for number in self.splits[id_].left() if id_ in self.splits else [WHOLE]:
+            heapq.heappush(self.queue, self._rank(Work(id_, number)))
+
+    def _rank(self, work: Work) -> tuple[int, int, Work]:
         """Where it stands in line: what much waits for first; alone, the order of the plan."""
-        return 0 if self.alone else -self.urgency[id_], self.place[id_], id_
+        return 0 if self.alone else -self.urgency[work.id], self.place[work.id], work
 
     def _hand_out(self) -> None:
         """Give workers what they can take; do the rest here, a step at a time."""
-        if self.queue and self.workers is None and not self.alone:
-            self._engage()
         workers = self.workers
         if workers is None:
             line = self.small if not self.queue or (self.small and self.small[0] < self.queue[0]) else self.queue
@@ -197,10 +221,13 @@ class Schedule:
                 self._here(heapq.heappop(line)[2])
             return
         for line in (self.queue, self.small):
-            while line and (not self.flights or workers.accepts(self.steps[line[0][2]].resources(self.run.device))):
+            while line and (not self.flights or workers.accepts(self._needs(line[0][2]))):
                 self._away(workers, heapq.heappop(line)[2])
         if self.small:
             self._here(heapq.heappop(self.small)[2])
+
+    def _needs(self, work: Work) -> Resources:
+        return self.steps[work.id].resources(self.run.device)
 
     def _engage(self) -> None:
         """Start the workers, now that there is work for them."""
@@ -211,8 +238,15 @@ class Schedule:
         self.workers = executor.start(Site(self.run.device, len(left), tuple(sorted(packages))))
         self.alone = self.workers is None
 
-    def _order(self, id_: str) -> Order | None:
-        """What is to be done for a step that was in line; None where an input has been lost meanwhile."""
+    def _order(self, work: Work) -> Order | None:
+        """What is to be done for a piece of work that was in line; None where that is no more so."""
+        id_, split = work.id, self.splits.get(work.id)
+        if (
+            id_ not in self.keys
+            or (split is None) != (work.number == WHOLE)
+            or (split and not split.wanted(work.number))
+        ):
+            return None
         step, key = self.steps[id_], self.keys[id_]
         if any(other not in self.run.records for other in step.inputs.values()):
             self._leave_line(id_)
@@ -224,16 +258,19 @@ class Schedule:
             return None
         if self._is_done_for(id_):
             return None
-        return Order(step, step_label(step), key, inputs, self.run.device, self.run.limit, os.getcwd())
+        order = Order(step, step_label(step), key, inputs, self.run.device, self.run.limit, os.getcwd())
+        return order if split is None else split.order(order, work.number)
 
     def _leave_line(self, id_: str) -> None:
         """The step is not under way any more; those with the same work look again."""
+        self.splits.pop(id_, None)
+        self.begun.pop(id_, None)
         key = self.keys.pop(id_)
         self.marks.drop(key)
         self.ready.extend(self.twins.pop(digest_of(key)))
 
-    def _here(self, id_: str) -> None:
-        order = self._order(id_)
+    def _here(self, work: Work) -> None:
+        order = self._order(work)
         if order is None:
             return
         if not self.expected:
@@ -242,21 +279,23 @@ class Schedule:
             expect((step.specs.values() for step in steps), any(step.on_device for step in steps))
         give_up = self.run.give_up
         listener = self.watcher.begin(order.step, order.label, "") if self.watcher else None
-        stuck = None if give_up is None else partial(give_up, id_)
+        stuck = None if give_up is None else partial(give_up, work.id)
         self._heard(
-            _Flight(id_, order, 1),
+            _Flight(work, order, 1),
             carry_out(order, self.run.store, listener, interrupted=self.interrupted, stuck=stuck),
         )
 
-    def _away(self, workers: Workers, id_: str) -> None:
-        order = self._order(id_)
+    def _away(self, workers: Workers, work: Work) -> None:
+        order = self._order(work)
         if order is None:
             return
         assert self.run.executor is not None
-        work = partial(carry_out_away, order, self.run.store.address, self.run.executor.elsewhere)
-        job = Job(id_, order.label, order.step.resources(self.run.device), work)
-        self.attempts[id_] = self.attempts.get(id_, 0) + 1
-        self.flights[workers.submit(job)] = _Flight(id_, order, self.attempts[id_])
+        if work.id in self.splits:
+            self.splits[work.id].away.add(work.number)
+        function = partial(carry_out_away, order, self.run.store.address, self.run.executor.elsewhere)
+        attempt = self.attempts[work] = self.attempts.get(work, 0) + 1
+        job = Job(work.job, order.label, self._needs(work), function)
+        self.flights[workers.submit(job)] = _Flight(work, order, attempt)
 
     def _listen(self, patience: float) -> None:
         """Hear of progress, of jobs that have ended, and of those that take too long."""
@@ -273,59 +312,94 @@ class Schedule:
         self._end_overdue()
 
     def _progress(self, heard: Progress) -> None:
-        id_ = heard.job
-        if not any(flight.id == id_ for flight in self.flights.values()):
+        work = next((flight.work for flight in self.flights.values() if flight.work.job == heard.job), None)
+        if work is None:
             return  # it has ended since
-        if id_ not in self.begun:
-            step = self.steps[id_]
-            listener = self.watcher.begin(step, step_label(step), heard.worker) if self.watcher else None
-            self.begun[id_] = time.monotonic(), listener
-        listener = self.begun[id_][1]
-        if listener is not None and (heard.done or heard.total):
+        self.since.setdefault(work, time.monotonic())
+        split = self.splits.get(work.id)
+        if work.id not in self.begun:
+            step = self.steps[work.id]
+            where = heard.worker if split is None else f"{len(split.parts)} parts"
+            self.begun[work.id] = self.watcher.begin(step, step_label(step), where) if self.watcher else None
+        listener = self.begun[work.id]
+        if listener is not None and split is None and (heard.done or heard.total):
             listener(heard.done, heard.total, heard.at)
 
     def _end_overdue(self) -> None:
         """A worker whose stage cannot be interrupted is ended from outside."""
         if self.run.limit is None or self.workers is None:
             return
-        for flight in self.flights.values():
-            since = self.begun.get(flight.id)
-            if since is not None and time.monotonic() > since[0] + self.run.limit + 2 * GRACE:
-                self.begun[flight.id] = float("inf"), since[1]
-                self.attempts[flight.id] = -1
-                self.workers.stop(flight.id)
+        for work in [flight.work for flight in self.flights.values()]:
+            if time.monotonic() > self.since.get(work, math.inf) + self.run.limit + 2 * GRACE:
+                self.since[work] = math.inf
+                self.attempts[work] = -1
+                self.workers.stop(work.job)
 
     def _bereaved(self, flight: _Flight, error: WorkerLostError) -> JobReport | None:
         """The worker is gone: its step is tried once more, or has failed."""
-        if self.attempts[flight.id] < 0:
-            return JobReport(failure=self._failure(flight.id, OverdueError()))
+        work = flight.work
+        if self.attempts[work] < 0:
+            return JobReport(failure=self._failure(work.id, OverdueError()))
         if flight.attempt < ATTEMPTS:
-            self._note(flight.id, f"lost its worker: {error}; it is tried once more")
-            self.begun.pop(flight.id, None)
-            heapq.heappush(self.queue, self._rank(flight.id))
+            self._note(work.id, f"lost its worker: {error}; it is tried once more")
+            self.since.pop(work, None)
+            if work.id in self.splits:
+                self.splits[work.id].away.discard(work.number)
+            heapq.heappush(self.queue, self._rank(work))
             return None
         text = f"its worker ended before it did, {flight.attempt} times: {error}"
         return JobReport(failure=Failure(flight.order.label, text, False, text))
 
     def _heard(self, flight: _Flight, report: JobReport) -> None:
-        """What came of a step that was to be computed."""
-        id_, order = flight.id, flight.order
-        self.begun.pop(id_, None)
-        for text in report.notes:
-            self._note(id_, text)
+        """What came of a piece of work."""
+        work, order, split = flight.work, flight.order, self.splits.get(flight.work.id)
+        self.since.pop(work, None)
         if report.refused:
             raise WorkerError(f"a worker cannot carry out {order.label}: {report.refused}")
+        if work.number != WHOLE and (split is None or split.key["inputs"] != order.key["inputs"]):
+            return  # the step has failed meanwhile, or has begun anew
+        for text in report.notes:
+            if split is None or text not in split.noted:
+                self._note(work.id, text)
+        if split is not None:
+            split.noted.update(report.notes)
         if report.missing:
-            self._lose(order.step.inputs[report.missing])
+            self._without(work, order, report.missing)
         elif report.failure is not None:
             self.run.store.find(order.key)  # raises where it is the store that failed, for all steps
-            self._end(id_, report.failure)
+            self._end(work.id, report.failure)
+            self._leave_line(work.id)
+        elif split is not None and work.number != JOIN:
+            self._part_done(work, split, Stored(order.key, report.digest, report.seconds))
         else:
-            if edited(order.step):
-                self.run.store.forget(order.key)
-                self._note(id_, "its code was edited while it ran; the next run computes it again")
-            self._end(id_, Record(Stored(order.key, report.digest, report.seconds), computed=True))
+            self._computed(order, work.id, Stored(order.key, report.digest, report.seconds))
+
+    def _computed(self, order: Order, id_: str, entry: Stored) -> None:
+        store, split = self.run.store, self.splits.get(id_)
+        if edited(order.step):
+            store.forget(order.key)
+            self._note(id_, "its code was edited while it ran; the next run computes it again")
+        for part in split.done.values() if split is not None else ():
+            store.discard(part)
+        self._end(id_, Record(entry, computed=True))
         self._leave_line(id_)
+
+    def _part_done(self, work: Work, split: Split, entry: Stored) -> None:
+        split.done[work.number] = entry
+        listener = self.begun.get(work.id)
+        if listener is not None:
+            listener(*split.photos(), "")
+        if split.left() == [JOIN]:
+            heapq.heappush(self.queue, self._rank(Work(work.id, JOIN)))
+
+    def _without(self, work: Work, order: Order, name: str) -> None:
+        """The store had lost an input, or a part that was to be joined: the step begins anew once that is there."""
+        if work.number == JOIN:
+            self.run.store.forget(self.splits[work.id].part_key(int(name)))
+            self.ready.append(work.id)
+        else:
+            self._lose(order.step.inputs[name])
+        self._leave_line(work.id)
 
     def _end(self, id_: str, outcome: Record | Failure, *, heard: bool = True) -> None:
         """A step is settled; those that need it may be next."""

@@ -13,7 +13,7 @@ from linkbench.api.base import Defender
 from linkbench.api.data import Array
 from linkbench.api.training_data import Examples, Photos, TrainingData
 from linkbench.harness.defend import defend
-from linkbench.models.predictor import batch_size
+from linkbench.models.batches import batch_size
 
 
 def protected_examples(

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.api.data import Array
+from linkbench.models.batches import batch_size
 from linkbench.models.filters import bare
-from linkbench.models.predictor import batch_size, batches_of, frozen
+from linkbench.models.predictor import batches_of, frozen
 
 Features = Callable[[Tensor], list[Tensor]]
 """Photos float [n, 3, h, w] to the features of each network, float [n, D_i]; differentiable."""

@@ -15,6 +15,7 @@ from linkbench.api.progress import advance
 from linkbench.api.schema import Schema
 from linkbench.api.training_data import to_unit
 from linkbench.errors import InputError, WeightsError
+from linkbench.models.batches import batch_size
 from linkbench.models.filters import Filtered, bare, look_through, unpack
 from linkbench.models.folding import fold
 from linkbench.models.networks import Part, PerPhenotype
@@ -158,11 +159,6 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 def mixed_precision(device: torch.device) -> Any:
     """bfloat16 where it is fast (CUDA); the CPU computes in float32, the same everywhere."""
     return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
-
-
-def batch_size(size: int, device: str) -> int:
-    """How many photos of this edge go through a network at once without gradients."""
-    return max(1, min(4096, (1 << (20 if device == "cpu" else 24)) // size**2))
 
 
 def predict(

@@ -20,10 +20,11 @@ from linkbench.api.training_data import Examples, Report, TrainingData
 from linkbench.errors import InputError
 from linkbench.models import resume
 from linkbench.models.augment import augment
+from linkbench.models.batches import batch_size
 from linkbench.models.filters import bare
 from linkbench.models.heads import Head
 from linkbench.models.losses import Losses, Score
-from linkbench.models.predictor import batch_size, frozen, parts_of, place, upload
+from linkbench.models.predictor import frozen, parts_of, place, upload
 from linkbench.models.seeding import reseed, seeded
 from linkbench.models.side_by_side import side_by_side
 

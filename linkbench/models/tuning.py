@@ -13,8 +13,9 @@ from linkbench.api.data import Array
 from linkbench.api.progress import advance
 from linkbench.api.schema import Schema
 from linkbench.api.training_data import Examples, Photos, TrainingData
+from linkbench.models.batches import batch_size
 from linkbench.models.cosine import Cosine
-from linkbench.models.predictor import batch_size, evaluating, place, upload
+from linkbench.models.predictor import evaluating, place, upload
 from linkbench.models.seeding import seeded
 from linkbench.models.training import Schedule, fit, suited_rate
 

@@ -25,7 +25,7 @@ from linkbench.harness.adoption import adopters, check_listed
 from linkbench.harness.checks import check_photos
 from linkbench.harness.knowledge import Known, check_known, learns, reference_population, study_set
 from linkbench.harness.proposals import Proposer, Shown, network_only, proposing
-from linkbench.plan.task import Task
+from linkbench.plan.task import Part, Task
 from linkbench.registry.spec import Spec
 
 if TYPE_CHECKING:
@@ -206,7 +206,8 @@ def protect(task: Task) -> Artefact:
     budget = stated_budget(defender, who)
     check_listed(people.identity, defender, who)
     using = adopters(people.identity, defender, seed)
-    parts = batches(len(photo), clean.shape, task.device)
+    mine = Part.of(task.part, len(photo))
+    parts = mine.of_batches(batches(len(photo), clean.shape, task.device))
     waiting: deque[Tensor] = deque()  # photos that are away to be changed
     projected: list[Array] = []
 
@@ -228,10 +229,10 @@ def protect(task: Task) -> Artefact:
     single = np.dtype(np.float32)
     return Artefact(
         {
-            "photo": photo,
-            "photos": Stream((len(photo), *clean.shape[1:]), single, blocks()),
+            "photo": photo[slice(*mine)],
+            "photos": Stream((mine.stop - mine.start, *clean.shape[1:]), single, blocks()),
             # generated when it is asked for, which is after the photos
-            "projected": Stream((len(photo),), single, (part for part in projected), after="photos"),
+            "projected": Stream((mine.stop - mine.start,), single, (part for part in projected), after="photos"),
         },
         {"budget": budget.to_json()},
     )
@@ -296,14 +297,16 @@ def publish(task: Task) -> Artefact:
     source = task.inputs["protect"]
     photos = source.array("photos")
     kind = np.dtype(np.uint8 if eight_bit else np.float32)
-    parts = batches(len(photos), photos.shape, task.device)
+    mine = Part.of(task.part, len(photos))
+    parts = mine.of_batches(batches(len(photos), photos.shape, task.device))
+    shape = (mine.stop - mine.start, *photos.shape[1:])
 
     def blocks() -> Iterator[Array]:
         with publisher(spec, task.device) as channel:
             for out in track(channel.publish(pixels(photos[part], task.device) for part in parts), len(parts)):
                 yield (out.mul(255) if eight_bit else out).cpu().numpy().astype(kind)
 
-    return Artefact({"photo": source.array("photo"), "photos": Stream(photos.shape, kind, blocks())}, {})
+    return Artefact({"photo": source.array("photo")[slice(*mine)], "photos": Stream(shape, kind, blocks())}, {})
 
 
 def quality(task: Task) -> Artefact:
@@ -316,7 +319,8 @@ def quality(task: Task) -> Artefact:
     """
     people, photo, clean = photos_of(task.inputs["cohort"], int(task.settings.get("split", TEST)))
     protected, shown = task.inputs["protect"].array("photos"), task.inputs["publish"].array("photos")
-    parts = batches(len(photo), clean.shape, task.device)
+    mine = Part.of(task.part, len(photo))
+    parts = mine.of_batches(batches(len(photo), clean.shape, task.device))
     columns: dict[str, Array] = {}
     with contextlib.ExitStack() as stack:
         unprotected: Iterable[Tensor] = (pixels(clean[photo[part]], task.device) for part in parts)
@@ -328,14 +332,16 @@ def quality(task: Task) -> Artefact:
             )
             for name, values in _changes(before, middle, after, alone):
                 # into place: small results kept between large temporaries would stop the heap from being used again
-                columns.setdefault(name, np.empty(len(photo)))[part] = values.double().cpu().numpy()
+                column = columns.setdefault(name, np.empty(mine.stop - mine.start))
+                column[part.start - mine.start : part.stop - mine.start] = values.double().cpu().numpy()
     arrays: dict[str, Array | Stream] = dict(columns)
     if task.settings.get("examples"):
-        shown_first = slice(0, EXAMPLES)
+        shown_first = slice(mine.start, min(max(mine.start, EXAMPLES), mine.stop))
         arrays["example_before"] = np.array(clean[photo[shown_first]])
         arrays["example_after"] = np.rint(pixels(shown[shown_first], "cpu").numpy() * 255).astype(np.uint8)
-    arrays["projected"] = np.asarray(task.inputs["protect"].array("projected"), dtype=np.float64)
+    arrays["projected"] = np.asarray(task.inputs["protect"].array("projected")[slice(*mine)], dtype=np.float64)
     numbers = int(np.prod(clean.shape[1:]))
+    photo = photo[slice(*mine)]
     return Artefact({"photo": photo, "identity": people.identity[photo], **arrays}, {"numbers": numbers})
 
 

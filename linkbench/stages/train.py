@@ -16,7 +16,7 @@ from linkbench.api.schema import Schema
 from linkbench.boundary.messages import Parcel, checked
 from linkbench.errors import InputError, PluginError
 from linkbench.harness.proposals import Proposer, Shown, network_only, network_specs, proposing
-from linkbench.plan.task import Task
+from linkbench.plan.task import Part, Task
 from linkbench.registry.spec import Spec
 from linkbench.scenario.checks import starting_predictor
 from linkbench.store.store import digest_of
@@ -422,10 +422,13 @@ def predict(task: Task) -> Artefact:
     trained = task.inputs["train"]
     if "published" in task.inputs:
         published = task.inputs["published"]
-        photo, photos, rows = np.asarray(published.array("photo")), published.array("photos"), None
+        photos = published.array("photos")
+        rows = np.arange(*Part.of(task.part, len(photos)))
+        photo = np.asarray(published.array("photo"))[rows]
     else:
         people = Cohort.of(task.inputs["cohort"])
-        photo = rows = np.flatnonzero(people.split == task.settings["split"])
+        rows = np.flatnonzero(people.split == task.settings["split"])
+        photo = rows = rows[slice(*Part.of(task.part, len(rows)))]
         photos = _photos(task.inputs["cohort"])
     with judging(trained, photos, rows, task.device) as judge:
         return Artefact({"photo": photo, "probabilities": judge.predict(trained)}, {})

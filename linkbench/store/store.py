@@ -148,6 +148,18 @@ class Store:
             raise self.blobs.cannot_write(error) from None
         return Stored(key, digest, seconds)
 
+    def peek(self, digest: str) -> Artefact | None:
+        """The artefact as it lies there, not verified: for what shapes tell. None if it is gone or no such file."""
+        try:
+            return tensorfile.read(self.blobs.fetch(object_name(digest)).path)
+        except (OSError, StoreError, TensorFileError):
+            return None
+
+    def discard(self, entry: Stored) -> None:
+        """Remove an entry whose object nobody else can have made, and that object."""
+        self.blobs.delete(key_name(entry.key))
+        self.blobs.delete(object_name(entry.digest))
+
     def forget(self, key: dict[str, Any]) -> None:
         """Let nobody find the entry of a key; its object stays until room is made."""
         self.blobs.delete(key_name(key))
