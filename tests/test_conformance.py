@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import unittest
 from collections.abc import Callable
 from pathlib import Path
@@ -333,6 +334,41 @@ def test_a_fault_fails_its_check(cls: Any, check: str) -> None:
         case()
 
 
+def test_what_is_left_behind_is_found() -> None:
+    from linkbench.metrics import image_quality
+
+    done, hooks, real = threading.Event(), [], image_quality.ssim
+
+    class Messy(Good):
+        """Leaves a hook, a patch, a setting and a thread behind."""
+
+        def perturb(self, photos: Any, knowledge: Any) -> Any:
+            hooks.append(torch.nn.modules.module.register_module_forward_hook(lambda module, given, out: out))
+            image_quality.ssim = lambda one, other: one
+            threading.Thread(target=done.wait, daemon=True).start()
+            torch.set_default_dtype(torch.float64)
+            return photos.clone()
+
+    case = next(case for case in conformance(Messy) if str(case) == "nothing-is-left-behind")
+    try:
+        with pytest.raises(AssertionError) as found:
+            case()
+    finally:
+        done.set()
+        image_quality.ssim = real
+        torch.set_default_dtype(torch.float32)
+        for hook in hooks:
+            hook.remove()
+    said = str(found.value)
+    for part in (
+        "hooks (global_forward_hooks)",
+        "image_quality.ssim was replaced",
+        "default type",
+        "threads still run",
+    ):
+        assert part in said, said
+
+
 @pytest.mark.slow
 def test_a_class_need_not_be_registered() -> None:
     cases = {str(case): case for case in conformance(Good)}
@@ -384,9 +420,9 @@ def test_the_command_says_how_many_checks_ran(run_cli: Callable[..., Finished], 
     done = run_cli("check", "mine")
     assert done.status == 0, done.out
     lines = done.out.splitlines()
-    assert lines[0] == "attacker mine: 11 checks, 10 passed, 0 failed, 1 skipped"
+    assert lines[0] == "attacker mine: 12 checks, 11 passed, 0 failed, 1 skipped"
     assert "  skip  a competition does not see the order: it is not joint: photos do not compete for genomes" in lines
-    assert len(lines) == 12
+    assert len(lines) == 13
     failing = run_cli("check", "mine", "soft", "--set", "weight=.nan")
     assert failing.status == 2
     assert "is for one plugin, these are 2" in failing.err

@@ -220,6 +220,11 @@ class Process:
             else:
                 raise BadMessageError(f"{self.who} sent a message {message.kind[:40]!r} that nobody expects")
 
+    def call(self, name: str, given: Parcel, answers: Answers | None = None, most: int = messages.MOST) -> Parcel:
+        """What a method of the proposer says of what it is given."""
+        self.send(Message(name, given.meta, {key: messages.plain(array) for key, array in given.arrays.items()}))
+        return self.receive(answers or {}, most)
+
     def _fill(self, buffer: memoryview) -> None:
         while len(buffer):
             self._wait(select.POLLIN)

@@ -25,11 +25,13 @@ WATCH = 0.1
 
 def main(handle: int) -> None:
     """Serve orders until nobody is left to give any."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # wardens are nobody's to wait for
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = socket.socket(fileno=handle)
     while True:
         start, handles, *_ = socket.recv_fds(orders, 4, 3)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, 0 if not start else os.WNOHANG)[0]:  # wardens end by themselves
+                pass
         if not start:
             return
         text, length = b"", int.from_bytes(start, "little")
@@ -58,7 +60,6 @@ def _warden(order: Order, channel: int, output: int, status: int) -> None:
 
     Says {"status": as of os.wait, "killed": why, "left": processes that still ran}; does not return.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     sandbox.control_process(sandbox.SUBREAPER)
     missing = sandbox.apart(order.scratch)

@@ -37,7 +37,7 @@ def command(
     check that does not apply is skipped, and says why.
     """
     from linkbench.api.kinds import KINDS
-    from linkbench.testing import examine
+    from linkbench.testing.apart import examine_apart
 
     if kind is not None and kind not in KINDS:
         raise click.BadParameter(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}", param_hint="--kind")
@@ -49,7 +49,7 @@ def command(
     report, statuses = [], []
     for plugin_kind, name in chosen:
         _refuse_wrong(plugin_kind, name, params)
-        outcomes = examine(plugin_kind, name, params)
+        outcomes = examine_apart(plugin_kind, name, params)
         statuses += [outcome.status for outcome in outcomes]
         report.append({"kind": plugin_kind, "name": name, "checks": [outcome._asdict() for outcome in outcomes]})
         if not as_json:

@@ -91,18 +91,18 @@ def user_interrupts() -> Iterator[Callable[[], bool]]:
 @contextlib.contextmanager
 def put_back(notes: list[str]) -> Iterator[None]:
     """Settings of the whole process that a plugin changed are put back, and noted: they would change other stages."""
-    before = _settings()
+    before = settings()
     try:
         yield
     finally:
         for name, (value, restore) in before.items():
-            now = _settings().get(name)
+            now = settings().get(name)
             if now is not None and now[0] != value:
                 restore(value)
                 notes.append(f"changed {name}; it is put back")
 
 
-def _settings() -> Mapping[str, tuple[Any, Callable[[Any], Any]]]:
+def settings() -> Mapping[str, tuple[Any, Callable[[Any], Any]]]:
     """Each setting's value, and what sets it."""
     out: dict[str, tuple[Any, Callable[[Any], Any]]] = {
         "the working directory": (os.getcwd(), os.chdir),

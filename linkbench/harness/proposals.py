@@ -77,8 +77,7 @@ class _There:
         self.process.send(Message(name, given.meta, arrays))
 
     def call(self, name: str, given: Parcel, most: int = messages.MOST) -> Parcel:
-        self._send(name, given)
-        return self.process.receive(self.answers, most)
+        return self.process.call(name, given, self.answers, most)
 
     def each(self, name: str, given: Iterable[Parcel], most: int = messages.MOST) -> Iterator[Parcel]:
         waiting = iter(given)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from linkbench.api.base import Plugin
+from linkbench.testing.traces import Traces
 
 
 class Skip(Exception):
@@ -28,10 +29,20 @@ class _Raised(NamedTuple):
 class Subject:
     """The plugin that is checked, with its parameters, and what the checks of its kind found out about it.
 
-    kind, name: as registered; name is None for a class that was given as it is. target: "module:Class".
+    kind, name: as registered; name is None for a class that was given as it is. target: "module:Class"; before: how
+    things were before anything of the plugin was used.
     """
 
-    def __init__(self, kind: str, name: str | None, cls: type[Plugin], params: Mapping[str, Any], folder: Path) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str | None,
+        cls: type[Plugin],
+        params: Mapping[str, Any],
+        folder: Path,
+        before: Traces | None = None,
+    ) -> None:
+        self.before = Traces.now() if before is None else before
         self.kind, self.name = kind, name
         self.cls: Any = cls
         self.target = f"{cls.__module__}:{cls.__qualname__}"
@@ -41,6 +52,11 @@ class Subject:
     def plugin(self, **changes: Any) -> Any:
         """The plugin object, with parameters of its trial, those given, and these."""
         return self.cls.model_validate({**self.params, **changes}, strict=False)
+
+    @property
+    def used(self) -> bool:
+        """Whether any check has used the plugin."""
+        return bool(self._found)
 
     def once(self, what: Callable[[Subject], Any]) -> Any:
         """The result of a function of the subject, computed once, so that several checks can look at it."""

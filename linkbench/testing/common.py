@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from linkbench.api.kinds import KINDS
 from linkbench.registry.registry import registry
-from linkbench.testing.check import Check, Skip, Subject
+from linkbench.testing.check import Check, Skip, Subject, run_check
 
 HEAVY = (
     "torch", "torchvision", "tensorflow", "jax", "keras", "scipy", "pandas", "sklearn", "skimage", "cv2", "matplotlib",
@@ -31,6 +33,7 @@ class Refuse:
             raise Heavy(f"imports {name.partition('.')[0]}")
 
 sys.meta_path.insert(0, Refuse())
+from linkbench.api.kinds import KINDS
 from linkbench.registry.registry import registry
 found = {}
 for target in sys.argv[2:]:
@@ -114,6 +117,17 @@ def silent(use: Callable[[Subject], Any]) -> Check:
         assert not said, f"it printed {said[:60]!r}; standard output belongs to linkbench's tables"
 
     return nothing_is_printed
+
+
+def nothing_is_left_behind(subject: Subject) -> None:
+    """Of all uses above: no hook, setting, patch, thread, process or file."""
+    if subject.kind == "executor":
+        raise Skip("the processes of an executor end when linkbench does")
+    if not subject.used:  # somebody asked for this check alone
+        for check in importlib.import_module(KINDS[subject.kind].checks).CHECKS:
+            run_check(check, subject)
+    left = list(subject.before.left())
+    assert not left, "; ".join(left)
 
 
 CHECKS = (is_registered, importing_it_is_light, parameters_have_a_schema)

@@ -7,8 +7,10 @@ are the tuple `CHECKS` of the module that its record in linkbench.api.kinds name
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import os
 import shutil
 import tempfile
 import unittest
@@ -24,24 +26,41 @@ from linkbench.errors import InputError
 from linkbench.registry.registry import registry
 from linkbench.testing import common
 from linkbench.testing.check import Check, Outcome, Subject, run_check, title
+from linkbench.testing.traces import Traces
 
 
 def checks_of(kind: str) -> tuple[Check, ...]:
     """All checks of a kind, in the order in which they are run."""
     own: tuple[Check, ...] = importlib.import_module(KINDS[kind].checks).CHECKS
-    return (*common.CHECKS, *own)
+    return (*common.CHECKS, *own, common.nothing_is_left_behind)
 
 
 def examine(kind: str, name: str, params: Mapping[str, Any] | None = None) -> list[Outcome]:
     """Run all checks on a registered plugin. Raises PluginError if there is none, or it cannot be imported."""
-    with _subject(kind, name, registry().load(kind, name), params or {}) as subject:
+    with _subject(kind, name, params or {}) as subject:
         return [run_check(check, subject) for check in checks_of(kind)]
 
 
 @contextmanager
-def _subject(kind: str, name: str | None, cls: type[Plugin], params: Mapping[str, Any]) -> Iterator[Subject]:
-    with tempfile.TemporaryDirectory(prefix="linkbench-check-") as folder:
-        yield Subject(kind, name, cls, params, Path(folder))
+def _subject(kind: str, name: str, params: Mapping[str, Any]) -> Iterator[Subject]:
+    checks_of(kind)  # what they import is theirs
+    with tempfile.TemporaryDirectory(prefix="linkbench-check-") as folder, contextlib.ExitStack() as stack:
+        folders = () if kind == "executor" else (os.getcwd(), stack.enter_context(_temporary_files_in(folder)))
+        before = Traces.now(folders)
+        (Path(folder) / "given").mkdir()
+        yield Subject(kind, name, registry().load(kind, name), params, Path(folder) / "given", before)
+
+
+@contextmanager
+def _temporary_files_in(folder: str) -> Iterator[str]:
+    """Temporary files go into a folder of their own, so that those that stay are seen."""
+    before, place = tempfile.tempdir, Path(folder) / "temporary"
+    place.mkdir()
+    tempfile.tempdir = str(place)
+    try:
+        yield str(place)
+    finally:
+        tempfile.tempdir = before
 
 
 class Case(NamedTuple):
@@ -73,7 +92,8 @@ def conformance(plugin: str | type[Plugin], name: str | None = None, /, **params
     @functools.cache
     def subject() -> Subject:
         folder = tempfile.mkdtemp(prefix="linkbench-check-")
-        made = Subject(kind, name, given or registry().load(kind, str(name)), params, Path(folder))
+        before = Traces.now()
+        made = Subject(kind, name, given or registry().load(kind, str(name)), params, Path(folder), before)
         weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
         return made
 

@@ -1,0 +1,106 @@
+"""What the boundary costs: the quickstart with all of its defenders from another package, in processes of their own
+and, for comparison, in linkbench's own process. Pairs of runs, one after the other, each with a store of its own.
+
+    python benchmarks/boundary.py --pairs 3
+    python benchmarks/boundary.py --pairs 5 --set cohort.count=120
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+NAMES = {"noise": "noise:Noise", "joint-pgd": "joint_pgd:JointPGD", "single-pgd": "single_pgd:SinglePGD",
+         "blur": "blur:Blur", "pixelate": "pixelate:Pixelate"}  # fmt: skip
+"""The defenders of the quickstart, as another package has them."""
+
+ENTRY = """
+import sys
+from linkbench.harness import proposals
+from linkbench.registry.foreign import Foreign
+if sys.argv.pop(1) == "together":
+    proposals._foreign = lambda task: Foreign([], [])
+    proposals.expect = lambda *_: None
+from linkbench.cli import main
+main()
+"""
+
+
+def package(folder: Path) -> None:
+    """A package whose defenders are linkbench's own under other names."""
+    register = ["from linkbench import hookimpl", "@hookimpl", "def register_defenders(register):"]
+    plugins = []
+    for name, target in NAMES.items():
+        module, cls = target.split(":")
+        plugins += [f"import linkbench.defenders.{module} as {module}", f"class {cls}({module}.{cls}):", "    pass"]
+        register.append(f"    register('their-{name}', 'theirs.plugins:{cls}', summary='{name}', api=1)")
+    (folder / "theirs").mkdir(parents=True)
+    (folder / "theirs" / "__init__.py").write_text("\n".join(register) + "\n")
+    (folder / "theirs" / "plugins.py").write_text("\n".join(plugins) + "\n")
+    info = folder / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[linkbench]\ntheirs = theirs\n")
+
+
+def scenario(folder: Path) -> Path:
+    """The quickstart with those defenders."""
+    text = (ROOT / "scenarios" / "quickstart.yaml").read_text()
+    for name in NAMES:
+        text = text.replace(f"use: {name},", f"use: their-{name},").replace(f"use: {name}}}", f"use: their-{name}}}")
+    path = folder / "quickstart.yaml"
+    path.write_text(text)
+    return path
+
+
+def run(folder: Path, file: Path, how: str, number: int, overrides: list[str]) -> tuple[float, str]:
+    """Seconds of one run, and the table it wrote."""
+    out = folder / f"{how}-{number}"
+    paths = [str(folder), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    changes = [argument for change in overrides for argument in ("--set", change)]
+    command = [sys.executable, "-c", ENTRY, how, "run", str(file), "--store", str(out / "store"), "--out", str(out)]
+    begun = time.perf_counter()
+    done = subprocess.run([*command, *changes], env=environment, capture_output=True, text=True)
+    seconds = time.perf_counter() - begun
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return seconds, (out / "results.csv").read_text()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        package(folder)
+        file = scenario(folder)
+        ratios, times = [], []
+        for number in range(given.pairs):
+            order = ("together", "apart") if number % 2 == 0 else ("apart", "together")
+            found = {how: run(folder, file, how, number, given.overrides) for how in order}
+            if found["apart"][1] != found["together"][1]:
+                raise SystemExit("the tables differ")
+            times.append({how: round(seconds, 2) for how, (seconds, _) in found.items()})
+            ratios.append(found["apart"][0] / found["together"][0])
+            print(json.dumps({**times[-1], "ratio": round(ratios[-1], 3)}), flush=True)
+        print(
+            json.dumps(
+                {"pairs": given.pairs, "median ratio": round(statistics.median(ratios), 3), "load": os.getloadavg()[0]}
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
