@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,19 +64,29 @@ def scenario(folder: Path) -> Path:
     return path
 
 
-def run(folder: Path, file: Path, how: str, number: int, overrides: list[str]) -> tuple[float, str]:
-    """Seconds of one run, and the table it wrote."""
+class Taken(NamedTuple):
+    """One run: seconds on the clock, seconds of the processor in all processes, and the table it wrote."""
+
+    wall: float
+    processor: float
+    table: str
+
+
+def run(folder: Path, file: Path, how: str, number: int, overrides: list[str]) -> Taken:
+    """One run with a store of its own."""
     out = folder / f"{how}-{number}"
     paths = [str(folder), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     changes = [argument for change in overrides for argument in ("--set", change)]
     command = [sys.executable, "-c", ENTRY, how, "run", str(file), "--store", str(out / "store"), "--out", str(out)]
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([*command, *changes], env=environment, capture_output=True, text=True)
     seconds = time.perf_counter() - begun
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
-    return seconds, (out / "results.csv").read_text()
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+    return Taken(seconds, processor, (out / "results.csv").read_text())
 
 
 def main() -> None:
@@ -86,20 +98,18 @@ def main() -> None:
         folder = Path(temporary)
         package(folder)
         file = scenario(folder)
-        ratios, times = [], []
+        ratios: list[list[float]] = []
         for number in range(given.pairs):
             order = ("together", "apart") if number % 2 == 0 else ("apart", "together")
             found = {how: run(folder, file, how, number, given.overrides) for how in order}
-            if found["apart"][1] != found["together"][1]:
+            if found["apart"].table != found["together"].table:
                 raise SystemExit("the tables differ")
-            times.append({how: round(seconds, 2) for how, (seconds, _) in found.items()})
-            ratios.append(found["apart"][0] / found["together"][0])
-            print(json.dumps({**times[-1], "ratio": round(ratios[-1], 3)}), flush=True)
-        print(
-            json.dumps(
-                {"pairs": given.pairs, "median ratio": round(statistics.median(ratios), 3), "load": os.getloadavg()[0]}
-            )
-        )
+            apart, together = found["apart"], found["together"]
+            ratios.append([apart.wall / together.wall, apart.processor / together.processor])
+            shown = {how: [round(one.wall, 2), round(one.processor, 2)] for how, one in found.items()}
+            print(json.dumps({**shown, "ratio": [round(ratio, 3) for ratio in ratios[-1]]}), flush=True)
+        wall, processor = (round(statistics.median(column), 3) for column in zip(*ratios, strict=True))
+        print(json.dumps({"pairs": given.pairs, "wall": wall, "processor": processor, "load": os.getloadavg()[0]}))
 
 
 if __name__ == "__main__":

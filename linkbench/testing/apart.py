@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,7 @@ class Examining:
 
     def examine(self, given: Parcel) -> Parcel:
         """meta: checks, as of `Outcome`."""
-        outcomes = examine(self.task["kind"], self.task["name"], self.task["params"])
+        outcomes = examine(self.task["kind"], self.task["name"], json.loads(self.task["params"]))
         return Parcel({}, {"checks": [list(outcome) for outcome in outcomes]})
 
 
@@ -39,7 +40,11 @@ def examine_apart(kind: str, name: str, params: Mapping[str, Any] | None = None)
     order = {
         "prepare": [],
         "run": f"{Examining.__module__}:{Examining.__qualname__}",
-        "task": {"kind": kind, "name": name, "params": {**(params or {})}},
+        "task": {
+            "kind": kind,
+            "name": name,
+            "params": json.dumps(params or {}),
+        },  # text: a value may be no number of JSON
     }
     with Process(Wanted(f"{kind} {name}", ["linkbench.testing.kit", "torch"], [*may_read, *files], may_list)) as there:
         there.call("open", Parcel({}, order))
