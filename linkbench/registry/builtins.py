@@ -283,6 +283,12 @@ def register_recipes(register: Register) -> None:
         summary="ordinary training, classes balanced, stopped early",
     )
     register(
+        "other-cameras",
+        "linkbench.recipes.other_cameras:OtherCameras",
+        api=1,
+        summary="on photos as other cameras would have taken them, for photos of another kind",
+    )
+    register(
         "adversarial",
         "linkbench.recipes.adversarial:Adversarial",
         api=1,
@@ -329,6 +335,12 @@ def register_recipes(register: Register) -> None:
         "linkbench.recipes.median:MedianFilter",
         api=1,
         summary="countermeasure: the predictor sees photos after a median filter",
+    )
+    register(
+        "even-light",
+        "linkbench.recipes.even_light:EvenLight",
+        api=1,
+        summary="countermeasure: the predictor sees all photos equally bright and contrasty",
     )
     register(
         "orthogonal-projection",
