@@ -112,9 +112,12 @@ def assess_risk(
     ancestry: Ancestry = "ALL",
     people: int = 1_000_000,
     seed: int = 0,
+    aligned: bool = False,
     device: str = "cpu",
 ) -> Risk:
-    """What photos of one person, aligned faces, give away, and how far the genome is found by them.
+    """What photos of one person give away, and how far the genome is found by them.
+
+    The largest face of each photo is found and cut out; aligned: the photos are such cut faces already.
 
     genotype: a file of 23andMe, AncestryDNA, MyHeritage, FamilyTreeDNA or VCF; without one the risk is the mean over
     genomes that fit `phenotypes`, such as {"sex": "female"}, and what is read from the photos; predictors: names or
@@ -131,6 +134,7 @@ def assess_risk(
         ancestry=ancestry,
         people=people,
         seed=seed,
+        aligned=aligned,
         device=device,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from conftest import Finished
 from genotype_export import export, people
 
@@ -19,6 +20,7 @@ from linkbench import InputError
 from linkbench.api.data import MISSING, Array, Cohort, Genomes
 from linkbench.api.schema import PAPER
 from linkbench.attackers.bayes import normalised
+from linkbench.cohorts.faces import render
 from linkbench.execution.predictor import train_predictor
 from linkbench.execution.run import Run
 from linkbench.genomes import hirisplex
@@ -84,7 +86,7 @@ def test_a_person_is_told_what_a_scenario_says(played: tuple[Path, Run], tmp_pat
     there = success_curves(ranks, 300, [1, 10], [10, 100, 300])
     for number, row in enumerate(rank.array("photo")[:6]):
         photo = save(np.asarray(cohort.photos)[row], tmp_path / f"{row}.png")
-        found = assess([photo], predictors=[folder / "it.safetensors"], people=100)
+        found = assess([photo], aligned=True, predictors=[folder / "it.safetensors"], people=100)
         reading = found.readings[0]
         np.testing.assert_allclose(reading.pooled, said.array("probabilities")[number], rtol=0, atol=1e-6)
         pile = Pile(genomes, cohort.truth[[row]], cohort.labels[row], "here")
@@ -149,7 +151,9 @@ def test_a_genotype_is_put_into_the_pile(played: tuple[Path, Run], tmp_path: Pat
     row = everybody.ids.tolist().index(b"HG00096")
     np.testing.assert_allclose(pile.genomes.log_p[pile.own[0]], everybody.log_p[row], rtol=1e-12)
     assert (len(pile.genomes), pile.own.tolist()) == (100, [99])
-    risk = linkbench.assess_risk(folder / "p0.png", genotype=file, predictors=[folder / "it.safetensors"], people=1000)
+    risk = linkbench.assess_risk(
+        folder / "p0.png", genotype=file, aligned=True, predictors=[folder / "it.safetensors"], people=1000
+    )
     assert risk.people == 1000
     assert risk.sex_alone is not None
     assert "genome.txt" in risk.how
@@ -164,7 +168,7 @@ def test_a_genotype_without_a_sex_asks_for_it(tmp_path: Path) -> None:
 
 
 def run_risk(run_cli: Callable[..., Finished], folder: Path, *more: Any) -> Finished:
-    return run_cli("risk", *more, "--predictor", folder / "it.safetensors", "--people", 1000)
+    return run_cli("risk", *more, "--aligned", "--predictor", folder / "it.safetensors", "--people", 1000)
 
 
 def test_the_command(played: tuple[Path, Run], run_cli: Callable[..., Finished], home: Path) -> None:
@@ -207,7 +211,7 @@ def test_the_command(played: tuple[Path, Run], run_cli: Callable[..., Finished],
     ("arguments", "said"),
     [
         (["lost.png"], "there is no such file"),
-        (["wide.png"], "as a square"),
+        (["wide.png"], "is a square"),
         (["p0.png", "--phenotypes", "sex"], "NAME=VARIANT"),
         (["p0.png", "--phenotypes", "nose=big"], "no phenotype 'nose'"),
         (["p0.png", "--phenotypes", "eye=green"], "no variant 'green'"),
@@ -238,10 +242,24 @@ def test_piles_and_photos_have_bounds(played: tuple[Path, Run]) -> None:
 
 def test_views_are_other_shots_of_the_same_photo(played: tuple[Path, Run]) -> None:
     folder, _ = played
-    reading = assess([folder / "p2.png"], predictors=[folder / "it.safetensors"], people=100).readings[0]
+    reading = assess([folder / "p2.png"], aligned=True, predictors=[folder / "it.safetensors"], people=100).readings[0]
     assert reading.views.shape == (VIEWS, 11)
     np.testing.assert_allclose(reading.views[0], reading.pooled, atol=1e-6)
     assert np.abs(reading.views[1:] - reading.pooled).max() > 0
     assert reading.heat.shape == (1, 4, 32, 32)
     assert reading.heat.max() == 1.0
     assert reading.heat.min() >= 0
+
+
+def test_faces_are_found_in_photos(played: tuple[Path, Run], tmp_path: Path) -> None:
+    """A rendered face in a corner of a larger photo is cut out; a wall has none."""
+    folder, _ = played
+    face = render(torch.tensor([[1, 2, 2, 1]]), torch.tensor([3]), torch.tensor([0]), seed=1, size=256)[0].numpy()
+    wall = np.full((3, 400, 700), 200, np.uint8)
+    wall[:, 100:356, 400:656] = face
+    large = assess([save(wall, tmp_path / "large.png")], predictors=[folder / "it.safetensors"], people=100).readings[0]
+    shrunk = face.reshape(3, 32, 8, 32, 8).mean(axis=(2, 4))
+    assert np.abs(large.photos[0].astype(float) - shrunk).mean() < 35
+    save(np.full((3, 200, 200), 128, np.uint8), tmp_path / "wall.png")
+    with pytest.raises(InputError, match="no face is found"):
+        assess([tmp_path / "wall.png"], predictors=[folder / "it.safetensors"], people=100)

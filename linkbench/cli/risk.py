@@ -40,6 +40,7 @@ ANCESTRIES = ("ALL", "AFR", "AMR", "EAS", "EUR", "SAS")
 @click.option("--people", type=click.IntRange(100, 10_000_000), default=1_000_000, show_default=True,
               help="Genomes of the largest pile.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Draws the pile and the mild changes of the photos.")
+@click.option("--aligned", is_flag=True, help="The photos are aligned faces already, cut out as squares.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="HTML page to write.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False),
@@ -56,6 +57,7 @@ def command(
     ancestry: Ancestry,
     people: int,
     seed: int,
+    aligned: bool,
     as_json: bool,
     page: Path | None,
     picture: Path | None,
@@ -63,10 +65,10 @@ def command(
 ) -> None:
     """Say what predictors read from photos of one person, and how far a genome is found by it.
 
-    PHOTO is an aligned face, cut out as a square. Several photos are pooled. With a genotype file the genome is the
-    person's own, put into a pile of simulated people. Without, the risk is the mean over genomes of the pile that fit
-    what is told by --phenotypes and, for the rest, what is read from the photos. Nothing leaves the machine, and
-    nothing is written but the page and the picture that are asked for.
+    The largest face of each PHOTO is found, cut out and aligned. Several photos are pooled. With a genotype file the
+    genome is the person's own, put into a pile of simulated people. Without, the risk is the mean over genomes of the
+    pile that fit what is told by --phenotypes and, for the rest, what is read from the photos. Nothing leaves the
+    machine, and nothing is written but the page and the picture that are asked for.
     """
     import json
 
@@ -86,7 +88,7 @@ def command(
     own = None if genotype is None else reader.read(genotype, sample, build, absent)
     risk = assess(
         photos, genotype=own, phenotypes=told, predictors=predictors, ancestry=ancestry, people=people,
-        seed=seed, device=device,
+        seed=seed, aligned=aligned, device=device,
     )  # fmt: skip
     if page is not None:
         from linkbench.risk.page import render

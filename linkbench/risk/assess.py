@@ -50,11 +50,12 @@ def assess(
     ancestry: Ancestry = "ALL",
     people: int = 1_000_000,
     seed: int = 0,
+    aligned: bool = False,
     device: str = "cpu",
 ) -> Risk:
-    """The risk of photos of one person, aligned faces; predictors: by default all that come with linkbench.
+    """The risk of photos of one person, the largest face of each, or each as it is where it is an aligned face.
 
-    Raises InputError, WeightsError.
+    predictors: by default all that come with linkbench. Raises InputError, WeightsError.
     """
     if not 1 <= len(photos) <= MOST_PHOTOS:
         raise InputError(f"give 1 to {MOST_PHOTOS} photos of one person, found {len(photos)}")
@@ -63,7 +64,7 @@ def assess(
     if not 100 <= people <= 10_000_000:
         raise InputError(f"the pile must hold 100 to 10,000,000 people, found {people:,}")
     files = _files(predictors)
-    readings = [_reading(name, artefact, photos, seed, device) for name, artefact in files]
+    readings = [_reading(name, artefact, photos, seed, device, aligned=aligned) for name, artefact in files]
     schemas = {reading.schema for reading in readings}
     if len(schemas) > 1:
         raise InputError("the predictors read different phenotypes; ask for one kind at a time")
@@ -97,23 +98,38 @@ def _files(predictors: Sequence[str | Path]) -> list[tuple[str, Artefact]]:
     return [(str(name), predictor_files.read(predictor_files.locate(name))) for name in asked]
 
 
-def _reading(name: str, artefact: Artefact, photos: Sequence[Path], seed: int, device: str) -> Reading:
+def _reading(
+    name: str, artefact: Artefact, photos: Sequence[Path], seed: int, device: str, *, aligned: bool
+) -> Reading:
     from linkbench.models.predictor import check_predictor
 
     predictor = check_predictor(artefact, name).to(device)
-    cut = np.stack([_face(photo, int(artefact.meta["size"])) for photo in photos])
+    cut = np.stack([_face(photo, int(artefact.meta["size"]), aligned=aligned) for photo in photos])
     learned = _learned_from(artefact, predictor.schema)
     return read(name, artefact.meta["title"], predictor, cut, learned, device=device, seed=seed)
 
 
-def _face(photo: Path, size: int) -> Array:
-    """An aligned face, uint8 [3, size, size], from a square photo. Raises InputError for another shape."""
-    from linkbench.cohorts.images import load_photo, shape_of
+def _face(photo: Path, size: int, *, aligned: bool) -> Array:
+    """An aligned face, uint8 [3, size, size]: the largest of the photo, or the whole photo where it is one already."""
+    if aligned:
+        from linkbench.cohorts.images import load_photo, shape_of
 
-    width, height = shape_of(photo)
-    if width != height:
-        raise InputError(f"photo {photo}: it has {width} x {height} pixels; bring the face cut out as a square")
-    return load_photo(photo, size)
+        width, height = shape_of(photo)
+        if width != height:
+            raise InputError(f"photo {photo}: it has {width} x {height} pixels; an aligned face is a square")
+        return load_photo(photo, size)
+    from linkbench import faces
+
+    opened = faces.read(photo)
+    found = faces.find(opened)
+    if not found:
+        raise InputError(
+            f"photo {photo}: no face is found. Bring one in which the face is larger or seen from the front, or cut "
+            f"the face out as a square and say --aligned"
+        )
+    pixels = faces.cut(opened, found[0].square, size)[0].mul(255).round().clamp(0, 255).byte().numpy()
+    cut: Array = pixels
+    return cut
 
 
 def _learned_from(artefact: Artefact, schema: Schema) -> tuple[Evidence, Array] | None:
