@@ -53,7 +53,7 @@ def main(order: Order, channel: int, output: int, missing: list[str]) -> NoRetur
         sys.path[:] = order.path
         importlib.invalidate_caches()
         missing += sandbox.confine(order.readable, order.listed, order.scratch, order.memory)
-        _Server(socket.socket(fileno=kept)).serve()
+        _Server(socket.socket(fileno=kept), missing).serve()
         status = 0
     except BaseException:
         with contextlib.suppress(BaseException):
@@ -67,8 +67,8 @@ def main(order: Order, channel: int, output: int, missing: list[str]) -> NoRetur
 class _Server:
     """Answers calls over a socket until it is closed."""
 
-    def __init__(self, channel: socket.socket) -> None:
-        self.channel = channel
+    def __init__(self, channel: socket.socket, missing: list[str]) -> None:
+        self.channel, self.missing = channel, missing
         self.proposer: Any = None
         self.told = 0.0
 
@@ -89,7 +89,7 @@ class _Server:
         with listening(self._progress):
             if asked.kind == "open":
                 self.proposer = _made(asked.meta, self._ask)
-                return Parcel({}, {})
+                return Parcel({}, {"missing": self.missing})
             if asked.kind.startswith("_"):
                 raise ValueError(f"no call {asked.kind!r}")
             given = Parcel(dict(asked.arrays), asked.meta)

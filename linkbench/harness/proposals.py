@@ -18,9 +18,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from linkbench.api.data import Array, Artefact, Stream
+from linkbench.api.progress import note
 from linkbench.boundary import messages
 from linkbench.boundary.messages import Message, Parcel
 from linkbench.boundary.process import Answers, Process, Wanted, warm
+from linkbench.boundary.sandbox import MEANS
 from linkbench.plan.task import Task
 from linkbench.registry.foreign import Foreign, foreign, readable
 from linkbench.registry.spec import Spec
@@ -129,9 +131,15 @@ def proposing(
             },
         }  # fmt: skip
         there = _There(process, answers)
-        there.call("open", Parcel({}, order))
+        for means in there.call("open", Parcel({}, order)).meta.get("missing", ()):
+            if means in MEANS and means not in _SAID:
+                _SAID.add(means)
+                note(f"runs without {means}, which this system does not have: {MEANS[means]}")
         yield there
 
+
+_SAID: set[str] = set()
+"""Means of the boundary that are missing and were said to be."""
 
 _NETWORKS = ["torch", "linkbench.harness.defend", "linkbench.models.predictor", "linkbench.api.knowledge"]
 """What nearly every proposer with networks imports."""

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from linkbench.api.data import Artefact
+from linkbench.boundary.sandbox import missing
 from linkbench.errors import InputError, TensorFileError
 from linkbench.execution.records import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
+from linkbench.registry.foreign import OWN
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import nested_specs
 from linkbench.results import ladders
@@ -116,7 +118,8 @@ def describe(
         "machine": platform.machine(),
         "report": code_digest("linkbench.report.page"),
         "schema": _schema(scenario),
-        "plugins": plugins(scenario),
+        "plugins": (used := plugins(scenario)),
+        "boundary": {"missing": list(missing()) if any(each["distribution"] != OWN for each in used) else []},
         "sees": sees,
         "training": {
             cell.steps["curves"]: outcome.cells[cell.id]["curves"].meta
