@@ -253,6 +253,12 @@ def alike_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
     return rows
 
 
+def detection_rows(found: Artefact, settings: Measure, seed: int) -> list[Row]:
+    """`detection_auc`: the area under the ROC curve of protected photos against the same without protection."""
+    interval = _interval(found.array("parts")[:, None], found.array("identity"), settings, seed, ends=SHARE)[:, 0]
+    return [row("detection_auc", found.meta["auc"], interval)]
+
+
 def change_rows(rank: Artefact, baseline: Artefact, settings: Measure, seed: int) -> list[Row]:
     """Success less the success without a defender, photo by photo: paired intervals from the same resamples."""
     rows = []

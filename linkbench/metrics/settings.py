@@ -67,6 +67,9 @@ class Measure(Strict):
         description="also success among candidates like the true one: names of phenotypes and 'ancestry', joined by "
         "'+', such as sex+ancestry",
     )
+    detect: bool = Field(
+        False, description="also whether protected photos can be told from others by who runs the tool himself"
+    )
     prior: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 0.01], description="how likely the right genome is in the pile, for the precision of claims"
     )

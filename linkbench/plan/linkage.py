@@ -12,6 +12,7 @@ from linkbench.plan.builder import MEASURED, Builder, Cell
 from linkbench.plan.facts import NOTHING
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, parse_spec
+from linkbench.scenario.file import Model
 
 
 def add_cells(builder: Builder) -> None:
@@ -106,18 +107,41 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 **given, "model": model.architecture, "poison": poison, "defender": defender, "channel": channel
             }  # fmt: skip
             if any(attacker.plugin().leaks() for attacker in scenario.specs["attackers"]):
-                (nobody,), _ = parse_spec("defender", NOTHING, ())
-                plain = builder.protect(nobody, channel, model, base, seed)
+                plain = builder.protect(_nobody(), channel, model, base, seed)
                 steps["unprotected"] = builder.add(
                     "predict", "linkbench.stages.train:predict", seed,
                     inputs={"train": train, "published": builder.post(plain, channel, seed)}, on_device=True,
                 )  # fmt: skip
+            if scenario.measure.detect and defender.name != NOTHING:
+                steps["detect"] = _detection(builder, defender, channel, model, base, seed, publish)
             seen = builder.seen(model, poison, defender)
             for attacker in scenario.specs["attackers"]:
                 everybody = {**played, "attacker": attacker}
                 cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, everybody, baseline, seen)
                 if defender.name == NOTHING:
                     baseline[attacker.label] = cell.steps["rank"]
+
+
+def _nobody() -> Spec:
+    """The defender that leaves photos as they are."""
+    (spec,), _ = parse_spec("defender", NOTHING, ())
+    return spec
+
+
+def _detection(
+    builder: Builder, defender: Spec, channel: Spec, model: Model, base: dict[str, str], seed: int, protected: str
+) -> str:
+    """Whether the protected photos that were posted can be told from the same without protection."""
+
+    def posted(spec: Spec, **whose: Any) -> str:
+        return builder.post(builder.protect(spec, channel, model, base, seed, **whose), channel, seed)
+
+    own = {"split": VALIDATION, "own": True}
+    inputs = {
+        "cohort": base["cohort"], "own_clean": posted(_nobody(), **own), "own_protected": posted(defender, **own),
+        "clean": posted(_nobody()), "protected": protected,
+    }  # fmt: skip
+    return builder.add("detect", "linkbench.stages.detect:detect", seed, inputs=inputs)
 
 
 def _cell(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkbench.report import claims, defences, figures, ladder, pooling, summary, training
+from linkbench.report import claims, defences, detection, figures, ladder, pooling, summary, training
 from linkbench.report.defences import Matrices
 from linkbench.report.figures import Section
 from linkbench.report.material import Material, TaskReport
@@ -59,6 +59,10 @@ def _claims(material: Material) -> Iterable[Section | None]:
     yield claims.by_pile(material.ids, material.cells, _looks(material))
 
 
+def _detection(material: Material) -> Iterable[Section | None]:
+    yield detection.section(material.ids, material.cells, material.results.run)
+
+
 def _accuracy(material: Material) -> Iterable[Section | None]:
     yield figures.accuracy(material.ids, material.cells, material.variants)
 
@@ -67,7 +71,7 @@ def _training(material: Material) -> Iterable[Section | None]:
     yield training.curves(material.ids, material.cells, material.trainings)
 
 
-FIGURES = (_curves, _by_epsilon, _quality, _pooling, _robust, _roc, _claims, _accuracy, _training)
+FIGURES = (_curves, _by_epsilon, _quality, _pooling, _robust, _roc, _claims, _detection, _accuracy, _training)
 """In reading order."""
 
 REPORT = TaskReport(

@@ -126,6 +126,11 @@ def describe(
             for cell in plan.cells
             if cell.id in outcome.cells and "curves" in cell.steps
         },
+        "detection": {
+            cell.steps["detect"]: outcome.cells[cell.id]["detect"].meta
+            for cell in plan.cells
+            if cell.id in outcome.cells and "detect" in cell.steps
+        },
         "conclusions": to_json(conclude(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])),
         "ladders": ladders.to_json(
             ladders.climb(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])

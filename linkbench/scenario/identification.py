@@ -56,8 +56,11 @@ def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -
         for spec in specs["cohort"]
         if not registry().load("cohort", spec.name).has_photos
     ]
-    if measure.alike:
-        wrong.append(Wrong(("measure", "alike"), "people are not told apart by genomes here; leave 'alike' out"))
+    wrong += [
+        Wrong(("measure", name), f"is measured of linkage only; leave {name!r} out")
+        for name in ("alike", "detect")
+        if getattr(measure, name)
+    ]
     for spec in specs["defenders"]:
         wrong += _asks_too_much(spec, "defenders")
     for model in models:

@@ -59,7 +59,7 @@ def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -
         wrong += (
             _with_photos(spec, models)
             if registry().load("cohort", spec.name).has_photos
-            else _without_photos(spec, specs, models)
+            else _without_photos(spec, specs, models, measure)
         )
     for genomes in specs["genomes"]:
         try:
@@ -104,13 +104,15 @@ def _with_photos(cohort: Spec, models: list[Model]) -> list[Wrong]:
     return [Wrong(("cohort",), f"{cohort.name!r} has photos, so the section 'models' must name a predictor")]
 
 
-def _without_photos(cohort: Spec, specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
+def _without_photos(cohort: Spec, specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -> list[Wrong]:
     """Sections that a cohort of published predictions leaves nothing to do."""
     wrong = [
         Wrong((section,), f"cohort {cohort.name!r} has no photos that could be changed; leave {section!r} out")
         for section, neutral in NEUTRAL.items()
         if any(other.name != neutral for other in specs[section])
     ]
+    if measure.detect:
+        wrong.append(Wrong(("measure", "detect"), f"cohort {cohort.name!r} has no photos to look at; leave it out"))
     if models:
         wrong.append(Wrong(("models",), f"cohort {cohort.name!r} has no photos to train on; leave 'models' out"))
     wrong += [

@@ -182,6 +182,8 @@ def measure(task: Task) -> Artefact:
         rows += metrics.curve_rows(task.inputs["curves"], people, settings, seed)
     if "baseline" in task.inputs:
         rows += metrics.change_rows(task.inputs["rank"], task.inputs["baseline"], settings, seed)
+    if "detect" in task.inputs:
+        rows += metrics.detection_rows(task.inputs["detect"], settings, seed)
     if "quality" in task.inputs:
         rows += metrics.quality_rows(task.inputs["quality"], settings, seed)
     if "poison_quality" in task.inputs:
