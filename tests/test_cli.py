@@ -316,7 +316,7 @@ def test_a_full_disk_is_a_message(run_cli: Cli, monkeypatch: pytest.MonkeyPatch)
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("linkbench.results.folder.write", full)
+    monkeypatch.setattr("linkbench.results.carry_out.write", full)
     done = run_cli("run", PAPER, *SMALL, "--out", "there")
     assert done.status == 2
     assert "there cannot be written: No space left on device. Finished stages are kept" in done.err
