@@ -173,7 +173,7 @@ def test_every_damaged_object_is_noticed_and_repaired(run_cli: Cli, tmp_path: Pa
         flip(damaged, chance.random())
         done = run_cli("run", "s.yaml", *OTHER, "--store", store, "--out", f"out-{number}")
         assert done.status == 0, done.err
-        assert f"] {step['label']}: " in done.err  # it was computed again
+        assert f"note: {step['label']} was damaged in the store and is now " in done.err
         assert stored(store) == whole
         assert outputs(Path(f"out-{number}")) == expected
 

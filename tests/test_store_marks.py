@@ -109,8 +109,13 @@ def drivers(address: str, folder: Path, extra: dict[str, str], *, count: int = 2
     return told
 
 
-def computed(events: list[dict[str, Any]]) -> list[str]:
-    return [event["step"] for event in events if event["event"] == "end" and event["outcome"] == "computed"]
+def computed(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Stage and step of what a run computed itself."""
+    return [
+        (event["stage"], event["step"])
+        for event in events
+        if event["event"] == "end" and event["outcome"] == "computed"
+    ]
 
 
 @pytest.mark.slow
@@ -124,9 +129,10 @@ def test_two_drivers_at_once_do_little_twice_and_tell_the_same(
     else:
         address, extra = str(tmp_path / "store"), {}
     told = drivers(address, tmp_path, extra)
-    both = [step for events in told for step in computed(events)]
-    assert len(set(both)) == len(json.loads((tmp_path / "out0" / "run.json").read_text())["steps"])
-    assert len(both) <= 1.3 * len(set(both)), "only trifles are done twice"
+    both = [(stage, step) for events in told for stage, step in computed(events)]
+    assert {step for _, step in both} == set(json.loads((tmp_path / "out0" / "run.json").read_text())["steps"])
+    twice = {stage for stage, step in both if both.count((stage, step)) > 1}
+    assert twice <= {"genomes", "predict", "measure"}, "only what takes no time is done twice"
     for name in ("results.csv", "report.html"):
         assert (tmp_path / "out0" / name).read_bytes() == (tmp_path / "out1" / name).read_bytes()
     assert Store(address).blobs.listing("marks") == []

@@ -148,9 +148,10 @@ class Schedule:
 
     def _is_done_for(self, id_: str) -> bool:
         """Whether another run does, or has just done, what a step here is to do; trifles are done twice instead."""
-        if id_ in self.repairs or not self.steps[id_].resources(self.run.device).cores:
+        if id_ in self.repairs:
             return False
-        return self._is_elsewhere(id_) or self._found(id_)
+        light = not self.steps[id_].resources(self.run.device).cores
+        return (not light and self._is_elsewhere(id_)) or self._found(id_)
 
     def _look_up(self, id_: str) -> None:
         """A step whose inputs may all be settled: take it from the store, or get in line to compute it."""
