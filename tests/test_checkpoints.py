@@ -57,7 +57,7 @@ def trained(
     place = None if folder is None else StoredCheckpoints(Folder(folder), KEY)
     steps, notes = 0, list[str]()
 
-    def hear(done: int, total: int) -> None:
+    def hear(done: int, total: int, at: str = "") -> None:
         nonlocal steps
         steps += 1
         if steps == stop:
