@@ -395,7 +395,10 @@ def test_a_run_over_a_bucket_that_is_lost_ends_and_goes_on_later(
     assert (shown.status, f"s3://{bucket.name}/p: 7 stages" in shown.out) == (0, True)
     assert run_cli("store", "verify", "--store", f"s3://{bucket.name}/p").status == 0
     assert "removed 0 stages" in run_cli("store", "prune", "--keep", "1G", "--store", f"s3://{bucket.name}/p").out
-    assert "removed 0 stages" in run_cli("store", "purge", "--store", f"s3://{bucket.name}/p").out
+    purged = run_cli("store", "purge", "--store", f"s3://{bucket.name}/p")
+    assert "removed 0 stages" in purged.out
+    assert "files of the cache folder of this machine" in purged.out
+    assert Store(f"s3://{bucket.name}/p").blobs.copies() == []
 
 
 def test_a_bucket_that_refuses_is_said_before_a_run_begins(

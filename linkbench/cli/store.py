@@ -148,6 +148,7 @@ def purge(dry_run: bool, store: str | None) -> None:
         upkeep.remove(where, gone, young=True)
     _removed(gone, dry_run)
     _remove_blobs(where, unknown, unfinished, dry_run, "damaged, unfinished or of no stage")
+    _remove_blobs(where, [], where.blobs.copies(), dry_run, "of the cache folder of this machine")
 
 
 def _shows_real_people(name: str) -> bool:

@@ -70,6 +70,9 @@ class Blobs(Protocol):
     def unfinished(self) -> list[Path]:
         """Files that writers on this machine have not finished, or left when they were killed."""
 
+    def copies(self) -> list[Path]:
+        """Files of this machine that are copies of blobs; whoever needs one that is gone fetches it again."""
+
     def now(self) -> float:
         """Unix time by the clock that gives blobs their times; it costs a write."""
 

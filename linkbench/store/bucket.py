@@ -144,6 +144,9 @@ class Bucket:
     def unfinished(self) -> list[Path]:
         return self.cache.unfinished()
 
+    def copies(self) -> list[Path]:
+        return [self.cache.path(info.name) for info in self.cache.held()]
+
     def now(self) -> float:
         if self.ahead is None:
             self._asked(self._clock)

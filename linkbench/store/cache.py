@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from linkbench.errors import InputError
+from linkbench.store.blobs import Info
 from linkbench.store.folder import Folder
 
 ROOM = 20 * 10**9
@@ -59,9 +60,13 @@ class Cache(Folder):
             self.news = 0
             self._shrink(self.room, but=name)
 
+    def held(self) -> list[Info]:
+        """All copies, whole ones."""
+        return [info for info in self.listing("") if not info.name.startswith("tmp/")]
+
     def _shrink(self, room: int, but: str = "") -> None:
         """Remove the least recently used until the rest takes no more than `room` bytes; `but` stays."""
-        found = [info for info in self.listing("") if not info.name.startswith("tmp/")]
+        found = self.held()
         total = sum(info.size for info in found)
         for info in sorted(found, key=lambda info: info.modified):
             if total <= room:
