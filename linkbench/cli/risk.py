@@ -76,7 +76,7 @@ def command(
 
     check_device(device)
     check_torch()
-    told = _told(phenotypes)
+    told = told_phenotypes(phenotypes)
     from linkbench.errors import InputError
     from linkbench.genomes.genotype_files import reader
     from linkbench.risk.assess import as_dict, assess
@@ -102,7 +102,7 @@ def command(
     click.echo(json.dumps(as_dict(risk), indent=2, allow_nan=False) if as_json else as_text(risk))
 
 
-def _told(text: str | None) -> dict[str, str]:
+def told_phenotypes(text: str | None) -> dict[str, str]:
     """`sex=female,eye=blue` as a mapping."""
     out: dict[str, str] = {}
     for part in filter(None, (text or "").split(",")):
