@@ -17,6 +17,7 @@ NAVIGATION = {
         "docs/scenario",
         "docs/genotypes",
         "docs/predictors",
+        "docs/your-photo",
         "docs/identification",
         "docs/reference",
         "docs/cli",

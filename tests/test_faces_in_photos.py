@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from linkbench.errors import InputError, LinkbenchError
 from linkbench.faces import Face, Photo, Square, cut, find, paste, read, write
-from linkbench.faces.cut import FADE, fade, sample
+from linkbench.faces.cut import FADE, HEAD, fade, sample
 from linkbench.faces.geometry import usual_eyes
 from linkbench.faces.photo import turned
 
@@ -272,12 +272,14 @@ def test_beyond_the_photo_its_edge_goes_on(tmp_path: Path) -> None:
         paste(photo, square, change())
 
 
-def test_fading_starts_at_nothing() -> None:
+def test_a_change_fades_out_around_the_head() -> None:
     mask = fade(200)
-    assert float(mask[0].max()) < 0.01
-    assert float(mask[100, 100]) == 1
-    assert torch.equal(mask, mask.T)
-    assert float((mask < 1).float().mean()) == pytest.approx(1 - (1 - 2 * FADE) ** 2, abs=0.02)
+    y, x = (np.mgrid[:200, :200] + 0.5) / 100 - 1
+    outer = (x / HEAD[0]) ** 2 + (y / HEAD[1]) ** 2
+    assert not mask.numpy()[outer >= 1].any()
+    assert (mask.numpy()[outer <= (1 - FADE) ** 2] == 1).all()
+    assert float(mask.diff(dim=0).abs().max()) < 0.1  # no edge
+    assert torch.allclose(mask, mask.flip(0))
 
 
 @pytest.mark.slow

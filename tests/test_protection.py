@@ -260,6 +260,30 @@ def test_without_a_genotype_the_genomes_fit_what_is_told(background: Background,
     assert bool((males.log_p[:, schema.columns.index("sex:male")] > -0.1).all())
 
 
+def test_attackers_are_taught_about_the_strength_that_is_asked_for(kept: Path) -> None:
+    asked = scenario_of(kept / "tiny.yaml", 8 / 255)
+    (spec,) = asked.specs["defenders"]
+    first = scenario_of(kept / "tiny.yaml", 4 / 255).specs["defenders"][0]
+    assert {name for name in spec.params if spec.params[name] != first.params[name]} == {"epsilon"}
+    assert spec.params["epsilon"] == 8 / 255
+    assert asked.models == scenario_of(kept / "tiny.yaml").models
+    assert len(scenario_of(None).specs["defenders"]) > 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("attackers: likelihood", "attackers: predicted", "learns from clean and protected"),
+        ("use: decoy-pgd", "use: joint-pgd", "need a predictor alone"),
+        ("channels: png", "channels: [png, jpeg]", "one entry in 'channels'"),
+    ],
+)
+def test_scenarios_that_are_not_fit_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    (tmp_path / "a.yaml").write_text(SCENARIO.replace(old, new))
+    with pytest.raises(InputError, match=said):
+        scenario_of(tmp_path / "a.yaml")
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=9), st.booleans())
 def test_bisection_finds_the_edge(met: list[bool], largest: bool) -> None:
     met = sorted(met, reverse=largest)  # more change: more protected, or too much of it

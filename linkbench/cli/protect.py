@@ -148,7 +148,7 @@ def people_and_judge(
     from linkbench.execution.device import check_torch
     from linkbench.execution.watch import watcher
     from linkbench.genomes.genotype_files import reader
-    from linkbench.protection.background import prepare, scenario_of, strengths_of
+    from linkbench.protection.background import prepare, scenario_of
     from linkbench.protection.judge import judge_of
     from linkbench.store.location import default_address
     from linkbench.store.store import Store
@@ -156,10 +156,7 @@ def people_and_judge(
     check_torch()
     told = told_phenotypes(phenotypes)
     own = None if genotype is None else reader.read(genotype)
-    asked = scenario_of(scenario)
-    if epsilon is not None and epsilon not in strengths_of(asked):
-        asked = scenario_of(scenario, [epsilon])
-    background = prepare(asked, Store(store or default_address()), watcher)
+    background = prepare(scenario_of(scenario, epsilon), Store(store or default_address()), watcher)
     k, size = k_size
     judge = judge_of(
         background, genotype=own, phenotypes=told, ancestry=ancestry, people=people, k=k, size=size

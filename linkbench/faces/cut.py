@@ -13,8 +13,12 @@ from linkbench.faces.photo import Photo
 if TYPE_CHECKING:
     from torch import Tensor
 
-FADE = 0.08
-"""Part of the square's side over which a change fades out towards each edge, so that no edge is seen."""
+HEAD = (0.72, 0.92)
+"""Half axes of the ellipse in which a change is written, as parts of half the square's side, across and down: a head with
+its hair. On the plain wall behind it a change would be seen first, and it would tell least of the face."""
+
+FADE = 0.25
+"""Part of the ellipse's radius over which a change fades out, so that no edge is seen."""
 
 STRIP = 256
 """Rows of the photo that are changed at a time."""
@@ -54,7 +58,7 @@ def sample(pixels: Tensor, square: Square, size: int) -> Tensor:
 
 
 def paste(photo: Photo, square: Square, change: Tensor) -> Photo:
-    """The photo with a change float [3, s, s] of its cut-out square added to its own pixels, faded out at the edges.
+    """The photo with a change float [3, s, s] of its cut-out square added to its own pixels, faded out around the head.
 
     The change is enlarged, not the face, so every detail stays. Nothing outside the square changes, nor alpha; no
     colour changes by more than the largest change given, and grey stays grey.
@@ -79,13 +83,12 @@ def paste(photo: Photo, square: Square, change: Tensor) -> Photo:
 
 
 def fade(size: int) -> Tensor:
-    """float32 [size, size]: 1 in the middle, falling to 0 at the edges as a cosine does."""
+    """float32 [size, size]: 1 over the face, falling to 0 at the edge of the head as a cosine does."""
     import torch
 
-    inside = (torch.arange(size) + 0.5) / size
-    edge = torch.minimum(inside, 1 - inside).div(FADE).clamp(max=1)
-    slope = (1 - torch.cos(math.pi * edge)) / 2
-    return slope[:, None] * slope
+    place = (torch.arange(size) + 0.5) / size * 2 - 1
+    radius = torch.hypot(place / HEAD[0], place[:, None] / HEAD[1])
+    return (1 - torch.cos(math.pi * ((1 - radius) / FADE).clamp(0, 1))) / 2
 
 
 def _enlarged(change: Tensor, square: Square, part: tuple[int, int, int, int]) -> Tensor:

@@ -11,17 +11,18 @@ import numpy as np
 from linkbench.api import seeds
 from linkbench.api.data import TRAIN, Array, Artefact, Cohort, Evidence, most_likely
 from linkbench.errors import InputError
-from linkbench.execution.run import Run, Watcher
+from linkbench.execution.records import Watcher
+from linkbench.execution.run import Run
 from linkbench.plan.builder import Plan
 from linkbench.plan.make import make_plan
-from linkbench.registry.spec import Spec
+from linkbench.registry.spec import Spec, parse_spec
 from linkbench.scenario.file import Scenario
 from linkbench.scenario.load import load_scenario
 from linkbench.stages.protect import pixels
 from linkbench.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from linkbench.api.base import Attacker
@@ -66,21 +67,28 @@ class Background(NamedTuple):
         return _defence(self, epsilon, secret, count)
 
 
-def scenario_of(path: Path | None, epsilons: Sequence[float] = ()) -> Scenario:
-    """The scenario that a protection is measured with: the shipped one, or a file; epsilons: instead of its own.
+def scenario_of(path: Path | None, epsilon: float | None = None) -> Scenario:
+    """The scenario that a protection is measured with: the shipped one, or a file.
 
-    Raises ScenarioError, InputError.
+    epsilon: one that attackers shall be taught about; if the scenario has it not, then instead of its own. Raises
+    ScenarioError, and InputError for a scenario that leaves something open.
     """
-    changes = (f"defenders.0.epsilon={list(epsilons)}",) if epsilons else ()
     if path is not None:
-        return load_scenario(path, changes)
-    with resources.as_file(resources.files("linkbench.protection") / SHIPPED) as shipped:
-        return load_scenario(shipped, changes)
+        scenario = load_scenario(path)
+    else:
+        with resources.as_file(resources.files("linkbench.protection") / SHIPPED) as shipped:
+            scenario = load_scenario(shipped)
+    defenders = _fitting(scenario)
+    if epsilon is None or epsilon in defenders:
+        return scenario
+    first = next(iter(defenders.values()))
+    specs, _ = parse_spec("defender", {"use": first.name, **_as_written(first), "epsilon": epsilon}, ())
+    return scenario._replace(specs={**scenario.specs, "defenders": specs})
 
 
-def strengths_of(scenario: Scenario) -> list[float]:
-    """The epsilons of a scenario's defenders, ascending. Raises InputError where it is not fit to protect with."""
-    return sorted(_fitting(scenario))
+def _as_written(spec: Spec) -> dict[str, Any]:
+    """The parameters of a defender as a scenario has them, where a list that is one value stands in another."""
+    return {name: [value] if isinstance(value, list) else value for name, value in spec.params.items()}
 
 
 def prepare(
