@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HEAD = (0.72, 0.92)
-"""Half axes of the ellipse in which a change is written, as parts of half the square's side, across and down: a head with
-its hair. On the plain wall behind it a change would be seen first, and it would tell least of the face."""
+"""Half axes of the ellipse in which a change is written, as parts of half the square's side, across and down: a head
+with its hair. On the plain wall behind it a change would be seen first, and it would tell least of the face."""
 
 FADE = 0.25
 """Part of the ellipse's radius over which a change fades out, so that no edge is seen."""
