@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from linkbench.leaderboard.entry import text_of
 from linkbench.results import folder as files
 from linkbench.results.folder import write_text
 
@@ -22,6 +23,10 @@ DOCS = Path(__file__).parent
 RUNS = DOCS / "runs"
 
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
+
+
+KEPT = ((1, 10), (1, 100))
+"""k and n of what is kept."""
 
 
 class Layout(NamedTuple):
@@ -85,6 +90,7 @@ def record(folder: Path) -> dict[str, Any]:
             {**{part: cell.place[part] for part in ("defender", "epsilon", "channel", "attacker")}, "k": k, "n": n,
              **{name: round(value, 6) for name, value in measured._asdict().items()}}
             for cell in results.cells for k, sizes in cell.success.items() for n, measured in sizes.items()
+            if (k, n) in KEPT
         ],
     }  # fmt: skip
 
@@ -160,7 +166,7 @@ def main() -> None:
         for folder in map(Path, sys.argv[2:]):
             kept = record(folder)
             RUNS.mkdir(exist_ok=True)
-            write_text(RUNS / f"{kept['name']}.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+            write_text(RUNS / f"{kept['name']}.json", text_of(kept))
     for page in pages():
         text = page.read_text()
         if written(text) != text:
