@@ -221,9 +221,10 @@ class Schedule:
             if line:
                 self._here(heapq.heappop(line)[2])
             return
-        for line in (self.queue, self.small):
-            while line and (not self.flights or workers.accepts(self._needs(line[0][2]))):
-                self._away(workers, heapq.heappop(line)[2])
+        while self.queue and (not self.flights or workers.accepts(self._needs(self.queue[0][2]))):
+            self._away(workers, heapq.heappop(self.queue)[2])
+        while self.small and workers.accepts(self._needs(self.small[0][2])):
+            self._away(workers, heapq.heappop(self.small)[2])
         if self.small:
             self._here(heapq.heappop(self.small)[2])
 

@@ -378,3 +378,4 @@ def register_recipes(register: Register) -> None:
 def register_executors(register: Register) -> None:
     register("local", "linkbench.execution.local:Local", api=1, summary="processes on this machine")
     register("ray", "linkbench.execution.ray_cluster:Ray", api=1, summary="Ray, on this machine or a cluster")
+    register("slurm", "linkbench.execution.slurm:Slurm", api=1, summary="jobs of Slurm, through submitit")
