@@ -49,10 +49,13 @@ def main(order: Order, channel: int, output: int, missing: list[str]) -> NoRetur
         os.chdir(order.scratch)
         sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
-        os.environ.update(HOME=order.scratch, TMPDIR=order.scratch)
+        home = os.path.join(order.scratch, "home")
+        os.mkdir(home)
+        os.environ.update(HOME=home, TMPDIR=home)
         sys.path[:] = order.path
         importlib.invalidate_caches()
-        missing += sandbox.confine(order.readable, order.listed, order.scratch, order.memory)
+        writable = [order.scratch, *([] if missing else [sandbox.SHARED])]
+        missing += sandbox.confine(order.readable, order.listed, writable, order.memory)
         _Server(socket.socket(fileno=kept), missing).serve()
         status = 0
     except BaseException:

@@ -46,6 +46,9 @@ SYSTEM = (
 )  # fmt: skip
 """What programs need of a system; none of it is the user's."""
 
+SHARED = "/dev/shm"
+"""Where programs keep memory that their processes share; a namespace has an empty one of its own."""
+
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -98,10 +101,13 @@ def apart(scratch: str) -> list[str]:
 
 def _read_only(scratch: str) -> None:
     """Every mounted file system is read-only for this process, but for the scratch folder."""
-    recursive, private, bind, here = 0x4000, 1 << 18, 0x1000, -100
+    recursive, private, bind, no_devices, here = 0x4000, 1 << 18, 0x1000, 2 | 4 | 8, -100
     _call("mount", None, b"/", None, ctypes.c_ulong(recursive | private), None)
     _call("mount", scratch.encode(), scratch.encode(), None, ctypes.c_ulong(bind), None)
-    for path, flags, taken, given in (("/", 0x8000, 1, 0), (scratch, 0, 0, 1)):
+    if os.path.isdir(SHARED):
+        _call("mount", b"tmpfs", SHARED.encode(), b"tmpfs", ctypes.c_ulong(no_devices), b"size=1g")
+    own = [(path, 0, 0, 1) for path in (scratch, SHARED) if os.path.isdir(path)]
+    for path, flags, taken, given in (("/", 0x8000, 1, 0), *own):
         attributes = ctypes.create_string_buffer(struct.pack("QQQQ", taken, given, 0, 0))
         _call("syscall", 442, here, path.encode(), flags, attributes, ctypes.c_size_t(32))  # mount_setattr
 
@@ -115,8 +121,8 @@ def landlock_version() -> int:
     return 0
 
 
-def _landlock(readable: Iterable[str], listed: Iterable[str], scratch: str) -> None:
-    """Files beneath `readable` may be read, names beneath `listed` too, the scratch folder written, nothing else."""
+def _landlock(readable: Iterable[str], listed: Iterable[str], writable: Iterable[str]) -> None:
+    """Files beneath `readable` may be read, names beneath `listed` too, those beneath `writable` written, no others."""
     version = landlock_version()
     files = RIGHTS.get(version, (1 << 16) - 1)
     network = 3 if version >= 4 else 0
@@ -127,7 +133,7 @@ def _landlock(readable: Iterable[str], listed: Iterable[str], scratch: str) -> N
     rules = [(path, READ_FILE | READ_DIR | EXECUTE) for path in (*readable, *SYSTEM)]
     rules += [(path, READ_DIR) for path in listed]
     rules += [(path, READ_FILE | WRITE_FILE | READ_DIR | IOCTL) for path in (*DEVICES, *devices)]
-    for path, rights in (*rules, (scratch, files)):
+    for path, rights in (*rules, *((folder, files) for folder in writable)):
         with contextlib.suppress(OSError):  # what is not there need not be allowed
             _allow(ruleset, path, rights & files)
     control_process(NO_NEW_PRIVILEGES)
@@ -170,12 +176,12 @@ def _limits(memory: int) -> None:
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
-def confine(readable: Sequence[str], listed: Sequence[str], scratch: str, memory: int) -> list[str]:
+def confine(readable: Sequence[str], listed: Sequence[str], writable: Sequence[str], memory: int) -> list[str]:
     """Take away what this process shall not have, for good. Returns what the system has no means for."""
     missing = []
     _limits(memory)
     try:
-        _landlock(readable, listed, scratch)
+        _landlock(readable, listed, writable)
     except (OSError, AttributeError):
         missing.append("Landlock")
     try:
@@ -200,7 +206,7 @@ import json, sys
 from linkbench.boundary import sandbox
 scratch = sys.argv[1]
 missing = sandbox.apart(scratch)
-print(json.dumps(missing + sandbox.confine([], [], scratch, 1 << 40)))
+print(json.dumps(missing + sandbox.confine([], [], [scratch], 1 << 40)))
 """
 
 

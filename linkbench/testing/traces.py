@@ -52,7 +52,7 @@ class Traces(NamedTuple):
                 for module in _modules()
                 for name, value in _defined(module)
             },
-            frozenset(each.ident or 0 for each in threading.enumerate() if not each.name.startswith(OWN_THREADS)),
+            frozenset(each.ident or 0 for each in threading.enumerate() if not _expected(each)),
             frozenset(_children()),
             frozenset(
                 str(Path(folder, name))
@@ -120,6 +120,11 @@ def _defined(module: ModuleType) -> Iterator[tuple[str, Any]]:
                         yield f"{module.__name__}.{name}.{inner}", method
         elif type(value) in (FunctionType, BuiltinFunctionType):
             yield f"{module.__name__}.{name}", value
+
+
+def _expected(thread: threading.Thread) -> bool:
+    """Whether a thread is linkbench's own, or the one that tqdm keeps for all its progress bars."""
+    return thread.name.startswith(OWN_THREADS) or type(thread).__name__ == "TMonitor"
 
 
 def _children() -> Iterator[int]:

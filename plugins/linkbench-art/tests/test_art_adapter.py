@@ -45,7 +45,7 @@ def test_conformance(name: str) -> None:
     )
     outcomes = examine("defender", f"art/{name}", starts)
     assert not [outcome for outcome in outcomes if outcome.status != "pass"]
-    assert len(outcomes) == 13
+    assert len(outcomes) == 14
 
 
 def test_the_table_and_the_names_agree() -> None:
@@ -80,7 +80,7 @@ def test_parameters_are_typed_and_listed() -> None:
 def test_channels(name: str) -> None:
     outcomes = examine("channel", f"art/{name}")
     assert not [outcome for outcome in outcomes if outcome.status != "pass"]
-    assert len(outcomes) == 10
+    assert len(outcomes) == 11
     out = registry().load("channel", f"art/{name}")().publish(PHOTOS)
     assert 1e-3 < (out - PHOTOS).abs().max() < 0.9
 
@@ -88,4 +88,4 @@ def test_channels(name: str) -> None:
 def test_the_recipe() -> None:
     outcomes = examine("recipe", "art/adversarial-trainer")
     assert not [outcome for outcome in outcomes if outcome.status != "pass"]
-    assert len(outcomes) == 8
+    assert len(outcomes) == 9

@@ -42,7 +42,7 @@ def test_conformance(name: str) -> None:
         "defender", f"torchattacks/{name}", {"random_start": True} if "random_start" in cls.model_fields else {}
     )
     assert not [outcome for outcome in outcomes if outcome.status != "pass"]
-    assert len(outcomes) == 13
+    assert len(outcomes) == 14
 
 
 def test_the_table_and_the_names_agree() -> None:
