@@ -310,3 +310,58 @@ def test_scores_that_depend_on_the_call_are_refused_by_name(
         "places": "gave other scores",
     }.items():
         assert reason in said.partition(f"rank {name} FAILED: ")[2][:300], (name, said)
+
+
+THEIRS = {
+    "genomes": ("simulated", "linkbench.genomes.simulated:Simulated", "register_genomes"),
+    "cohort": ("rendered", "linkbench.cohorts.rendered:Rendered", "register_cohorts"),
+    "architecture": ("small-cnn", "linkbench.models.small_cnn:SmallCNN", "register_architectures"),
+    "recipe": ("standard", "linkbench.recipes.standard:Standard", "register_recipes"),
+    "defender": ("joint-pgd", "linkbench.defenders.joint_pgd:JointPGD", "register_defenders"),
+    "channel": ("png", "linkbench.channels.png:Png", "register_channels"),
+    "attacker": ("calibrated", "linkbench.attackers.calibrated:Calibrated", "register_attackers"),
+    "joint attacker": ("assignment", "linkbench.attackers.assignment:Assignment", "register_attackers"),
+}
+"""Plugins of linkbench that another package has under other names: kind, name, class and hook."""
+
+ALIKE = """
+linkbench: 1
+name: alike
+genomes: {use: simulated, count: 40}
+cohort: {use: rendered, count: 24, size: 32}
+split: {test: 0.3, validation: 0.2}
+models: [{name: tiny, architecture: {use: small-cnn, width: 4}, recipe: {use: standard, epochs: 2}}]
+defenders: [none, {use: joint-pgd, epsilon: 0.02, steps: 3, random_start: true}]
+channels: [png]
+attackers: [calibrated, assignment]
+measure: {resamples: 100, sizes: [5]}
+"""
+
+
+@pytest.mark.slow
+def test_every_kind_gives_the_same_numbers_behind_the_boundary(
+    run_cli: Callable[..., Finished], fake_plugin: Any
+) -> None:
+    register, plugins, text = ["from linkbench import hookimpl"], [], ALIKE
+    hooks: dict[str, list[str]] = {}
+    for number, (name, target, hook) in enumerate(THEIRS.values()):
+        module, cls = target.split(":")
+        plugins += [f"import {module} as m{number}", f"class {cls}(m{number}.{cls}):", "    pass"]
+        hooks.setdefault(hook, []).append(f"    register('x{name}', 'pkg.plugins:{cls}', summary='{name}', api=1)")
+        text = text.replace(f"use: {name},", f"use: x{name},")
+        text = text.replace(f"[{name}", f"[x{name}").replace(f", {name}]", f", x{name}]")
+    for hook, lines in hooks.items():
+        register += ["@hookimpl", f"def {hook}(register):", *lines]
+    fake_plugin("pkg", {"__init__.py": "\n".join(register) + "\n", "plugins.py": "\n".join(plugins) + "\n"})
+    assert text.count("x") >= ALIKE.count("x") + len(THEIRS)
+    Path("ours.yaml").write_text(ALIKE)
+    Path("theirs.yaml").write_text(text)
+    tables = []
+    for which in ("ours", "theirs"):
+        done = run_cli("run", f"{which}.yaml", "--store", which, "--out", f"out-{which}")
+        assert done.status == 0, done.err
+        with (Path(f"out-{which}") / "results.csv").open(newline="") as file:
+            columns = ("metric", "k", "n", "value", "ci_low", "ci_high")
+            tables.append([[row[column] for column in columns] for row in csv.DictReader(file)])
+    assert tables[0]
+    assert tables[0] == tables[1]
