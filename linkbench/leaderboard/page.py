@@ -115,7 +115,9 @@ def embedded(value: Any) -> str:
 
 def summary(one: Channel) -> list[str]:
     """A channel in a few sentences: what attackers reach, and which defences paired tests tell from none and others."""
-    said = [*text.opponents_of(one.sheet.ranking.weak, one.sheet.ranking.judging), *text.conclusion(one.sheet.ranking)]
+    ranking = one.sheet.ranking
+    who = text.blind(ranking.weak) if ranking.judging else text.opponents_of(ranking.weak, ranking.judging)
+    said = [*who, *text.conclusion(ranking)]
     return [f"Published as {one.label}: {' '.join(said)}"] if said else []
 
 

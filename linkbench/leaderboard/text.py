@@ -99,13 +99,21 @@ def budget_class(place: Place) -> str:
     return "perceptual" if place.bound is None else f"{round(255 * place.bound, 2):g}/255"
 
 
-def opponents_of(sheet_weak: list[Opponent], judging: list[Opponent]) -> list[str]:
+def opponents_of(weak: list[Opponent], judging: list[Opponent]) -> list[str]:
     """Who judges, and who does not and why, as sentences."""
-    told = [f"Opponents that count: {numbers.and_list([opponent(who) for who in judging])}."] if judging else [
-        "No opponent links undefended photos better than guessing does, so nothing is ranked."]  # fmt: skip
-    if sheet_weak and judging:
-        told.append(
-            f"No better than guessing on undefended photos, so no opponents: "
-            f"{numbers.and_list([opponent(who) for who in sheet_weak])}."
-        )
-    return told
+    if not judging:
+        return ["No opponent links undefended photos better than guessing does, so nothing is ranked."]
+    return [f"Opponents that count: {_people(judging)}.", *blind(weak)]
+
+
+def blind(weak: list[Opponent]) -> list[str]:
+    """Who is no opponent, as a sentence; nothing where everybody is one."""
+    return [f"No better than guessing on undefended photos, so no opponents: {_people(weak)}."] if weak else []
+
+
+def _people(who: list[Opponent]) -> str:
+    """Opponents in few words where every attacker is there with every model."""
+    attackers, models = (list(dict.fromkeys(getattr(one, part) for one in who)) for part in ("attacker", "model"))
+    if len(who) == len(attackers) * len(models) and len(models) > 1:
+        return f"{numbers.and_list(attackers)}, each on {numbers.and_list(models)}"
+    return numbers.and_list([opponent(one) for one in who])
