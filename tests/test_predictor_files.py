@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,12 @@ from conftest import Finished
 
 import linkbench
 from linkbench import InputError, WeightsError
-from linkbench.api.data import Artefact
+from linkbench.api.data import Artefact, Stream
+from linkbench.api.schema import PAPER
+from linkbench.cohorts.rendered import Rendered
 from linkbench.execution.predictor import train_predictor
 from linkbench.execution.run import Run
+from linkbench.genomes.simulated import Simulated
 from linkbench.models import predictor_files
 from linkbench.models.predictor import check_predictor
 from linkbench.models.predictor import predict as judge
@@ -256,3 +261,36 @@ def test_weights_alone_are_no_predictor(tmp_path: Path) -> None:
     tensorfile.write(tmp_path / "w.safetensors", Artefact({"a": np.zeros(3, np.float32)}, {}))
     with pytest.raises(WeightsError, match="holds weights alone"):
         linkbench.load_predictor(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "phenotypes"), [("rendered", ("sex", "hair", "skin")), ("colorimetry", ("hair", "skin"))]
+)
+def test_what_comes_with_linkbench_reads_rendered_faces(name: str, phenotypes: tuple[str, ...]) -> None:
+    """Faces of another seed than those of training; nobody real is in the file, and its size stays small."""
+    path = predictor_files.shipped()[name]
+    assert path.stat().st_size < 3_000_000
+    facts = predictor_files.facts_of(predictor_files.read(path))
+    assert facts.data.imaginary
+    assert facts.licence == "CC0-1.0"
+    cohort = Rendered(count=300, size=facts.size).build(Simulated(count=300).build(5), 5)
+    assert isinstance(cohort.photos, Stream)
+    said = judge(linkbench.load_predictor(name), np.concatenate(list(cohort.photos.blocks)))
+    for phenotype in phenotypes:
+        column, span = PAPER.names.index(phenotype), PAPER.slices[phenotype]
+        right = said[:, span].argmax(axis=1) == cohort.labels[:, column]
+        each = [right[cohort.labels[:, column] == variant].mean() for variant in np.unique(cohort.labels[:, column])]
+        assert np.mean(each) > 1.5 / len(PAPER[phenotype])
+
+
+def test_a_list_holds_what_comes_with_linkbench(run_cli: Callable[..., Finished]) -> None:
+    told = run_cli("predictor", "list").out
+    assert [line.split()[:2] for line in told.splitlines()] == [["colorimetry", "shipped"], ["rendered", "shipped"]]
+    assert "not trained" in run_cli("predictor", "show", "colorimetry").out
+
+
+def test_a_file_can_be_read_in_a_new_process() -> None:
+    """Nothing else of linkbench needs to have been imported first."""
+    code = "import linkbench; print(linkbench.load_predictor('rendered').schema.width)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.returncode) == ("11", 0), done.stderr

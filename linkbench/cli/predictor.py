@@ -209,9 +209,9 @@ def show_facts(path: Path) -> None:
         "phenotypes: " + "; ".join(f"{name} ({', '.join(variants)})" for name, variants in facts.schema_items()),
         f"network: {facts.architecture.name}, recipe {facts.recipe.name}"
         + "".join(f", sees through {each.recipe}" for each in facts.filters),
-        f"trained on {data.photos:,} photos of {data.people:,} {kind}: cohort {data.cohort.name}, genomes "
-        f"{data.genomes.name}, seed {data.seed}",
-        f"right about {data.tested:,} others of the same kind (interval of 95 %):",
+        (f"trained on {data.photos:,} photos of {data.people:,} {kind}: " if data.photos else "not trained; judged on ")
+        + f"cohort {data.cohort.name}, genomes {data.genomes.name}, seed {data.seed}",
+        f"right about {data.tested:,} {'other ' if data.photos else ''}{kind} (interval of 95 %):",
     ]
     for name, share in measured(facts):
         plain, even = share.plain, share.balanced

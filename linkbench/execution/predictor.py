@@ -59,7 +59,7 @@ def train_predictor(
         "data": {
             "cohort": _use(scenario.specs["cohort"][0]),
             "genomes": _use(scenario.specs["genomes"][0]),
-            **{name: int(count) for name, count in _counts(people).items()},
+            **_counts(people, trained=registry().load("recipe", training.model.recipe.name).trains),
             "imaginary": imaginary,
             "seed": scenario.seeds[0],
         },
@@ -79,11 +79,12 @@ def _without_training(described: dict[str, Any]) -> dict[str, Any]:
     return {"recipe": described["recipe"], "params": params}
 
 
-def _counts(people: Cohort) -> dict[str, int]:
-    training = people.split == TRAIN
+def _counts(people: Cohort, *, trained: bool) -> dict[str, int]:
+    """People and photos that it was trained on, and people whom it was tested on."""
+    training = (people.split == TRAIN) & trained
     return {
         "people": len(np.unique(people.identity[training])),
-        "photos": training.sum(),
+        "photos": int(training.sum()),
         "tested": len(np.unique(people.identity[people.split == TEST])),
     }
 

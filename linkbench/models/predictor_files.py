@@ -17,7 +17,7 @@ from linkbench.api.data import Array, Artefact
 from linkbench.api.fields import as_tuple
 from linkbench.api.schema import Schema
 from linkbench.errors import PluginError, TensorFileError, WeightsError
-from linkbench.registry.registry import registry
+from linkbench.registry.spec import Spec
 from linkbench.store import tensorfile
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def architecture(facts: Facts, where: str) -> Architecture:
 
 def _plugin(kind: str, use: Use, where: str) -> Any:
     try:
-        plugin = registry().load(kind, use.name).model_validate(use.params, strict=False)
+        plugin = Spec(kind, use.name, use.params, use.name).plugin()
     except PluginError as error:
         raise WeightsError(f"predictor {where}: {error}") from None
     except ValidationError as error:

@@ -93,8 +93,6 @@ def _files(predictors: Sequence[str | Path]) -> list[tuple[str, Artefact]]:
     from linkbench.models import predictor_files
 
     asked = [Path(name) for name in predictors or predictor_files.shipped()]
-    if not asked:
-        raise InputError("no predictor comes with this installation; name one with --predictor")
     return [(str(name), predictor_files.read(predictor_files.locate(name))) for name in asked]
 
 
