@@ -302,7 +302,7 @@ def test_progress_is_shown_to_whom_it_may_concern(tmp_path: Path, capsys: pytest
     lb.run(TINY, store=tmp_path / "b", progress=True)
     said = capsys.readouterr()
     assert said.out == ""
-    assert "] rank predicted: " in said.err
+    assert "[18/18] " in said.err
     heard = Heard()
     lb.run(TINY, store=tmp_path / "c", progress=heard)
     assert len(heard.begun) >= 2 * 3
