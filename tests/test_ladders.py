@@ -114,7 +114,7 @@ def test_a_defence_falls_at_the_first_step_that_nothing_shows_it_holds() -> None
     assert ladders.from_json(ladders.to_json([found])) == [found]
     (said,) = ladder.sentences([found])
     assert said.startswith(
-        "On the ladder of attackers wall holds off every step that was played; pgd falls at “calibrated on p"
+        "On the ladder of attackers wall holds off every step that was played; pgd is not shown to hold off “cal"
     )
     assert said.endswith("Not played: cleaned.")
 
@@ -155,5 +155,5 @@ def test_a_run_climbs_the_ladder(home: Path, run_cli: Callable[..., Any]) -> Non
     assert [rung.step for rung in found.climbs[0].rungs] == ["believes", "clean", "protected", "cleaned"]
     page = (home / "out/report.html").read_text()
     assert "The ladder of attackers" in page
-    assert "first step that breaks it" in page
+    assert "first step not shown to be held" in page
     assert "On the ladder of attackers" in page

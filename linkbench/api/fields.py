@@ -116,6 +116,9 @@ def nested(kind: str, default: Any = ..., description: str | None = None) -> Any
 DefenderSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("defender"))]
 """A defender inside another plugin's parameters; its default is given by `nested`."""
 
+DefenderSpecs = Annotated[list[DefenderSpec], Field(min_length=1)]
+"""One or more defenders inside another plugin's parameters."""
+
 GenomesSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("genomes"))]
 """Genomes inside another plugin's parameters; their default is given by `nested`."""
 

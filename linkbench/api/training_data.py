@@ -105,7 +105,8 @@ class TrainingData:
     training, validation: people of the two parts, none in both; reference: float64 [R, V], genomes of training people,
     the only ones a trainer has; untrained: gives a fresh network of the same architecture, its weights drawn from
     torch's global generator; started: whether the network already has trained weights; watch: called with the network
-    after every epoch, for the harness to measure what no recipe may see, gives a number that goes with the epoch.
+    after every epoch, for the harness to measure what no recipe may see, gives a number that goes with the epoch;
+    network: where a countermeasure learns, the network as it stands before it is trained.
     """
 
     schema: Schema
@@ -117,6 +118,7 @@ class TrainingData:
     untrained: Callable[[], nn.Module] | None = None
     started: bool = False
     watch: Callable[[nn.Module], int] | None = None
+    network: nn.Module | None = None
 
 
 @dataclass

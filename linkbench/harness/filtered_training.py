@@ -18,7 +18,7 @@ def train(recipe: Recipe, network: nn.Module, data: TrainingData) -> Report:
     """Train the network in place by any recipe; behind its filter where the recipe is a countermeasure."""
     if not isinstance(recipe, Countermeasure):
         return recipe.train(network, data)
-    view = Filter(recipe, recipe.learn(data)).to(data.device)
+    view = Filter(recipe, recipe.learn(dataclasses.replace(data, network=network))).to(data.device)
     untrained = data.untrained
     # a fresh network has a filter of its own: whoever trains it may not touch that of the network in training
     room = dataclasses.replace(

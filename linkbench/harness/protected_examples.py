@@ -12,8 +12,17 @@ from torch import nn
 from linkbench.api.base import Defender
 from linkbench.api.data import Array
 from linkbench.api.training_data import Examples, Photos, TrainingData
+from linkbench.errors import InputError
 from linkbench.harness.defend import defend
 from linkbench.models.batches import batch_size
+
+
+def need_trained(data: TrainingData, defender: Defender, name: str, who: str) -> None:
+    """Raise InputError where a defender must see a predictor and the network is not trained yet."""
+    if "predictor" in defender.needs and not data.started:
+        raise InputError(
+            f"{who}: the defender {name!r} must see a trained network to protect photos; give the model a 'start'"
+        )
 
 
 def protected_examples(

@@ -83,18 +83,13 @@ class BestOf(Recipe):
 
     def _judges(self, network: nn.Module, data: TrainingData, file: Path) -> Examples:
         """The validation photos that decide."""
-        from linkbench.errors import InputError
         from linkbench.harness.defend import learn
-        from linkbench.harness.protected_examples import protected_examples
+        from linkbench.harness.protected_examples import need_trained, protected_examples
 
         if self.defender["use"] == "none":
             return data.validation
         defender: Defender = nested_plugin(self.defender, "defender")
-        if "predictor" in defender.needs and not data.started:
-            raise InputError(
-                f"best-of: the defender {self.defender['use']!r} must see a trained network to protect the photos that "
-                f"decide; give the model a 'start'"
-            )
+        need_trained(data, defender, self.defender["use"], "best-of")
         learned = learn(data, defender, network, "best-of")
         return protected_examples(data, data.validation, network, defender, learned, file, "best-of")
 

@@ -343,6 +343,12 @@ def register_recipes(register: Register) -> None:
         summary="countermeasure: the predictor sees all photos equally bright and contrasty",
     )
     register(
+        "purify",
+        "linkbench.recipes.purify:Purify",
+        api=1,
+        summary="countermeasure: a U-Net, trained on protected photos, takes protection away",
+    )
+    register(
         "orthogonal-projection",
         "linkbench.recipes.orthogonal_projection:OrthogonalProjection",
         api=1,

@@ -30,7 +30,7 @@ def tables(ladders: list[Ladder], level: str) -> Matrices | None:
     """A table for every place, a row for each defence; nothing where nothing was defended."""
     if not ladders:
         return None
-    columns = [*STEPS.values(), "headline", "first step that breaks it"]
+    columns = [*STEPS.values(), "headline", "first step not shown to be held"]
     found = []
     for ladder in ladders:
         values = [rung.success.value for climb in ladder.climbs for rung in climb.rungs]
@@ -41,8 +41,8 @@ def tables(ladders: list[Ladder], level: str) -> Matrices | None:
     first = ladders[0]
     plain = "" if first.plain is None else (
         f" Without a defence the strongest attacker links {numbers.percent(first.plain.success.value)}"
-        f"{'' if len(ladders) == 1 else ' in the first table'}; a step breaks a defence unless a paired test, "
-        "corrected over the table, shows that it links less than that."
+        f"{'' if len(ladders) == 1 else ' in the first table'}; a step counts as held where a paired test, "
+        "corrected over the table, shows that it links less than that; few people show little."
     )  # fmt: skip
     text = (
         f"success@{first.question.k} in a population of {first.question.n} of the strongest attacker of each step, "
@@ -73,7 +73,7 @@ def _where(ladder: Ladder, among: list[Ladder]) -> str:
 
 
 def sentences(ladders: list[Ladder]) -> list[str]:
-    """For every place: which defences hold off all that they met, where the others fall, and what nobody played."""
+    """For every place: which defences hold off all that they met, where the others do not, and what nobody played."""
     out = []
     for ladder in ladders:
         if ladder.plain is None:
@@ -84,7 +84,7 @@ def sentences(ladders: list[Ladder]) -> list[str]:
         fallen = [climb for climb in ladder.climbs if climb.broken_by is not None]
         said = [_fall(climb) for climb in sorted(fallen, key=lambda climb: -climb.headline.success.value)[:NAMED]]
         if len(fallen) > NAMED:
-            said.append(f"{len(fallen) - NAMED} more fall, too")
+            said.append(f"nor are {len(fallen) - NAMED} more")
         if held:
             names = numbers.and_list([name_of(climb.protection) for climb in held[:NAMED]])
             more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
@@ -100,4 +100,5 @@ def _fall(climb: Climb) -> str:
     assert rung is not None
     more = "" if head == rung else f", and at worst {numbers.percent(head.success.value)} by {cleaned(head.attacker)}"
     share = numbers.percent(rung.success.value)
-    return f"{name_of(climb.protection)} falls at “{STEPS[rung.step]}” ({share} by {cleaned(rung.attacker)}{more})"
+    falls = "falls at" if rung.verdict == "more" else "is not shown to hold off"
+    return f"{name_of(climb.protection)} {falls} “{STEPS[rung.step]}” ({share} by {cleaned(rung.attacker)}{more})"

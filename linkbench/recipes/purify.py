@@ -1,0 +1,109 @@
+"""An attacker who cleans what he scraped, with a network that has learned what protection looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from linkbench.api.base import Defender
+from linkbench.api.countermeasure import Countermeasure
+from linkbench.api.fields import Count, DefenderSpecs, nested
+from linkbench.registry.spec import nested_plugin
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from linkbench.api.training_data import Examples, TrainingData
+
+TOOLS = [
+    "none",
+    {"use": "noise", "epsilon": 8 / 255},
+    {"use": "joint-pgd", "epsilon": 8 / 255, "steps": 5},
+]
+"""Photos as they are, with noise, and as his own network is attacked."""
+
+BATCH = 24
+
+
+class Purify(Countermeasure):
+    """The predictor sees photos through a small U-Net that was trained to undo protection.
+
+    The attacker runs every tool of `defenders` on his training photos, with random numbers of his own, and the U-Net
+    learns to give the photos back as they were: the least mean square error, each photo of a batch protected by one of
+    the tools, drawn at random, and mirrored by chance. Purifiers trained on protected photos are PuFace's idea
+    (arXiv:2406.02253). A tool that must see a predictor sees the network as it starts. Photos as they are belong to the
+    list, or clean photos suffer.
+    """
+
+    defenders: DefenderSpecs = nested("defender", TOOLS, "the tools that he can run")
+    width: int = Field(12, ge=2, le=64, description="channels of the U-Net at full resolution")
+    steps: Annotated[Count, Field(description="of training, on 24 photos each")] = 1000
+    learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam, at first; it falls along a cosine")
+
+    @classmethod
+    def trial(cls, folder: Path) -> dict[str, Any]:
+        tools = ["none", {"use": "noise", "epsilon": 8 / 255}]
+        return {"recipe": {"use": "standard", "epochs": 1}, "defenders": tools, "width": 2, "steps": 2}
+
+    def learn(self, data: TrainingData) -> dict[str, Tensor]:
+        """The weights of the U-Net. Raises InputError where a tool must see a network and none is trained yet."""
+        with TemporaryDirectory(prefix="linkbench-") as folder:
+            seen = [self._protected(data, item, Path(folder, str(at))) for at, item in enumerate(self.defenders)]
+            weights = self._fit(data, seen)
+            del seen  # maps must be closed before the folder goes
+        return weights
+
+    def _protected(self, data: TrainingData, item: dict[str, Any], file: Path) -> Examples:
+        """The training photos after one tool."""
+        from linkbench.harness.defend import learn
+        from linkbench.harness.protected_examples import need_trained, protected_examples
+
+        if item["use"] == "none":
+            return data.training
+        defender: Defender = nested_plugin(item, "defender")
+        need_trained(data, defender, item["use"], "purify")
+        assert data.network is not None
+        learned = learn(data, defender, data.network, "purify")
+        return protected_examples(data, data.training, data.network, defender, learned, file, "purify")
+
+    def _fit(self, data: TrainingData, seen: list[Examples]) -> dict[str, Tensor]:
+        import numpy as np
+        import torch
+
+        from linkbench.api import seeds
+        from linkbench.models.seeding import seeded
+        from linkbench.models.unet import UNet, tensors
+
+        count, random = len(data.training), seeds.generator(data.seed, "purify")
+        with seeded(data.device, seeds.derive(data.seed, "purify", "weights")):
+            network = UNet(self.width).to(data.device)
+        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
+        for _ in range(self.steps):
+            index = random.choice(count, min(BATCH, count), replace=False)
+            tool, mirrored = random.integers(0, len(seen), len(index)), random.random(len(index)) < 0.5
+            target = data.training.photos.batch(index)
+            given = torch.empty_like(target)
+            for at, examples in enumerate(seen):
+                own = torch.from_numpy(np.flatnonzero(tool == at))
+                if len(own):
+                    given[own] = examples.photos.batch(index[tool == at])
+            pair = torch.stack([given, target])
+            turned = torch.from_numpy(mirrored)
+            pair[:, turned] = pair[:, turned].flip(-1)
+            given, target = pair.to(data.device)
+            loss = (network(given) - target).square().mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        return tensors(network)
+
+    def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
+        from linkbench.models.unet import cleaned
+
+        return cleaned(photos, learned, self.width)
