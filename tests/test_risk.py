@@ -263,3 +263,21 @@ def test_faces_are_found_in_photos(played: tuple[Path, Run], tmp_path: Path) -> 
     save(np.full((3, 200, 200), 128, np.uint8), tmp_path / "wall.png")
     with pytest.raises(InputError, match="no face is found"):
         assess([tmp_path / "wall.png"], predictors=[folder / "it.safetensors"], people=100)
+
+
+def test_a_phenotype_left_open_counts_for_nothing(played: tuple[Path, Run]) -> None:
+    """A predictor that says nothing of sex must not be taken to say the first variant."""
+    folder, _ = played
+    found = assess([folder / "p0.png"], aligned=True, predictors=[folder / "it.safetensors"], people=100)
+    reading = found.readings[0]
+    views = reading.views.copy()
+    views[:, :2] = 0.5
+    blind = reading._replace(views=views, pooled=np.append([0.5, 0.5], reading.pooled[2:]))
+    genomes = Simulated(count=400).build(0)
+    woman, man = genomes.log_p[0].copy(), genomes.log_p[0].copy()
+    woman[:2], man[:2] = (0.0, np.log(1e-7)), (np.log(1e-7), 0.0)
+    table = Genomes(PAPER, genomes.ids, np.vstack([woman, man, genomes.log_p[2:]]))
+    either = [
+        risk_curves.curves(blind, Pile(table, np.array([row]), np.full(4, MISSING), ""))[0].points for row in (0, 1)
+    ]
+    assert either[0] == either[1]

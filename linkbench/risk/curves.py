@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from linkbench.stages.evidence import Lesson, Target, own_scores
 
 TOP_K = (1, 10)
 """The k of success@k."""
+
+OPEN = 1e-9
+"""Probabilities of all variants that lie closer than this say nothing."""
 
 SPREAD = (0.05, 0.95)
 """Between these parts of the shots and fitting genomes lie the low and the high end."""
@@ -58,7 +62,7 @@ def curves(reading: Reading, pile: Pile) -> list[Curve]:
     `predicted` is the paper's attacker; `likelihood` also knows how the predictor errs, where its file tells.
     """
     rows = np.vstack([reading.pooled[None], reading.views[1:]])
-    out = [_curve("predicted", Predicted(), _evidence(reading, rows), pile, None)]
+    out = [_curve("predicted", Predicted(), _without_open(_evidence(reading, rows)), pile, None)]
     if reading.learned_from is not None:
         calibrated = Likelihood(learns="clean")
         out.append(_curve("likelihood", calibrated, _evidence(reading, rows), pile, reading.learned_from))
@@ -78,6 +82,17 @@ def demographics(pile: Pile) -> Curve | None:
 def _evidence(reading: Reading, probabilities: Array) -> Evidence:
     variants = most_likely(probabilities, reading.schema)
     return Evidence(reading.schema, len(probabilities), variants, probabilities)
+
+
+def _without_open(evidence: Evidence) -> Evidence:
+    """The evidence without variants of phenotypes left open: where all are as likely, the first is no reading."""
+    assert evidence.variants is not None
+    assert evidence.probabilities is not None
+    variants = evidence.variants.copy()
+    for column, span in enumerate(evidence.schema.slices.values()):
+        spread = np.ptp(evidence.probabilities[:, span], axis=1)
+        variants[spread < OPEN, column] = MISSING
+    return replace(evidence, variants=variants)
 
 
 def _curve(
