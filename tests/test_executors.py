@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -206,6 +207,31 @@ def test_workers_that_are_killed_are_replaced() -> None:
         assert "SIGKILL" in str(busy.exception())
         assert workers.submit(_job("third", partial(answer, "3"))).result().digest == "3"
     assert not any(again.process.is_alive() for again in [again] if again.process)
+
+
+def test_jobs_may_end_while_it_is_asked_what_fits() -> None:
+    """Jobs end in threads of their pools; the run asks for more in its own."""
+    workers = local.Processes(4)
+    ending = True
+
+    def begin_and_end() -> None:
+        number = 0
+        while ending:
+            workers.needs[f"job {number}"] = Resources(cores=1)
+            workers.needs.pop(f"job {number - 50}", None)
+            number += 1
+
+    thread = threading.Thread(target=begin_and_end)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(2_000):
+            workers.accepts(Resources(cores=1))
+    finally:
+        ending = False
+        thread.join()
+        sys.setswitchinterval(before)
 
 
 def test_a_job_of_several_cores_takes_the_place_of_as_many() -> None:

@@ -95,7 +95,8 @@ class Processes(Workers):
         self.needs: dict[str, Resources] = {}
 
     def accepts(self, resources: Resources) -> bool:
-        taken = sum(max(1, needed.cores) for needed in self.needs.values())
+        # copied in one go: a job may end meanwhile, in the thread of its pool
+        taken = sum(max(1, needed.cores) for needed in tuple(self.needs.values()))
         return taken + min(max(1, resources.cores), self.capacity) <= self.capacity
 
     def submit(self, job: Job) -> Future[JobReport]:
