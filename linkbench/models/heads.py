@@ -6,11 +6,13 @@ import copy
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+import torch.distributed as dist
+from torch import Tensor, nn
 
+from linkbench.api import seeds
 from linkbench.models.losses import Losses, Score
 from linkbench.models.networks import Part
 from linkbench.models.predictor import mixed_precision
@@ -20,11 +22,26 @@ _drawing = threading.Lock()
 """Held by whoever draws from torch's global generator, which all threads share: dropout does."""
 
 
+class Share(NamedTuple):
+    """Which part of every batch a process learns from: the part number `rank` of `parts` about equal ones."""
+
+    rank: int = 0
+    parts: int = 1
+
+    def of(self, batch: Tensor) -> Tensor:
+        return batch if self.parts == 1 else batch.tensor_split(self.parts)[self.rank]
+
+
 class Head:
-    """A network that learns alone, and when it was best."""
+    """A network that learns alone, and when it was best.
+
+    learner, share: the network as it is trained where several processes share the batches (see data_parallel).
+    """
 
     def __init__(self, part: Part, losses: Losses, rate: float, weight_decay: float) -> None:
         self.network, self.phenotypes = part
+        self.learner: nn.Module = self.network
+        self.share = Share()
         self.losses = losses
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=weight_decay)
         self.best, self.best_epoch, self.learning = math.inf, 0, True
@@ -35,23 +52,29 @@ class Head:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
+        rank, parts = self.share
         with _drawing:
-            reseed(labels.device, seed)
+            reseed(labels.device, seeds.derive(seed, "share", rank) if rank else seed)
             loss = self._loss(photos, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        # of gradients the processes take the mean, and the loss of a batch is the sum of those of its shares
+        (loss if parts == 1 else loss * parts).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        return loss.detach()
+        loss = loss.detach()
+        if parts > 1:
+            dist.all_reduce(loss)
+        return loss
 
     def _loss(self, photos: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
         spans = list(self.losses.schema.slices.values())
         loss = torch.zeros((), device=labels.device)
         with mixed_precision(labels.device):
-            logits = self.network(photos) if isinstance(photos, Tensor) else None
+            logits = self.learner(self.share.of(photos)) if isinstance(photos, Tensor) else None
             for position in self.phenotypes:
-                own = self.network(photos[position]) if logits is None else logits
+                own = self.learner(self.share.of(photos[position])) if logits is None else logits
                 if len(self.phenotypes) > 1:
                     own = own[:, spans[position]]
-                loss = loss + self.losses.mean(own, labels[:, position], position)
+                known = labels[:, position]
+                loss = loss + self.losses.mean(own, self.share.of(known), position, known)
         return loss
 
     def hear(self, scores: Sequence[Score], epoch: int, patience: int | None) -> None:

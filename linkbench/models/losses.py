@@ -48,9 +48,12 @@ class Losses:
         weight = self.weights[phenotype][safe] * (labels != MISSING)
         return -weight * log_p
 
-    def mean(self, logits: Tensor, labels: Tensor, phenotype: int) -> Tensor:
-        """The mean over photos with a label; 0, with a gradient of 0, if there are none."""
-        known = (labels != MISSING).sum().clamp(min=1)
+    def mean(self, logits: Tensor, labels: Tensor, phenotype: int, among: Tensor | None = None) -> Tensor:
+        """The mean over photos with a label; 0, with a gradient of 0, if there are none.
+
+        among: the labels of all photos of which these are a share; the means of all shares sum to the mean of all.
+        """
+        known = ((labels if among is None else among) != MISSING).sum().clamp(min=1)
         return self.each(logits, labels, phenotype).sum() / known
 
     def score(self, logits: Tensor, labels: Tensor, phenotype: int) -> Score:

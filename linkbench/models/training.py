@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
@@ -21,6 +22,7 @@ from linkbench.errors import InputError
 from linkbench.models import resume
 from linkbench.models.augment import augment
 from linkbench.models.batches import batch_size
+from linkbench.models.data_parallel import Together, devices_for, together
 from linkbench.models.filters import bare
 from linkbench.models.heads import Head
 from linkbench.models.losses import Losses, Score
@@ -83,12 +85,16 @@ def suited_rate(network: nn.Module) -> float:
 def fit(network: nn.Module, data: TrainingData, plan: Schedule, transform: Transform | None = None) -> Report:
     """Train the network in place. Networks that share no weights (`parts()`) learn side by side, each on one thread of
     the processor, and are stopped one by one; random numbers depend on the network, the epoch and the batch alone.
+    Large ones share their batches among all GPUs that are seen (see data_parallel).
 
     transform is called on each batch after the augmentation. Raises InputError if the loss is not finite.
     """
-    with seeded(data.device, seeds.derive(data.seed, plan.phase)), one_thread():
+    with seeded(data.device, seeds.derive(data.seed, plan.phase)), one_thread(), contextlib.ExitStack() as stack:
         training = _Training(network, data, plan, transform)
         training.go_on()
+        devices = devices_for(training.heads, data.device, len(training.keys) // training.per_epoch)
+        if len(devices) > 1:
+            training.others = stack.enter_context(together(training.heads, devices))
         while training.epoch < plan.epochs and training.learning:
             training.pass_over()
         return training.finish()
@@ -113,6 +119,7 @@ class _Training:
         self.epoch, self.done, self.total = 0, 0, torch.zeros((), device=self.device)
         self.place, self.begun = checkpoints.current(), time.monotonic()
         self.number, self.origin = 0, ""
+        self.others: Together | None = None
 
     def go_on(self) -> None:
         """Be as far as a checkpoint of the same training was, where there is one."""
@@ -179,9 +186,16 @@ class _Training:
         self.learner.train()
 
         def update(head: Head) -> Tensor:
-            return head.step(given, labels, rate, self.seed(epoch, done, self.heads.index(head)))
+            number = self.heads.index(head)
+            seed = self.seed(epoch, done, number)
+            if self.others is not None:
+                seen = given if isinstance(given, Tensor) else given[head.phenotypes[0]]
+                self.others.tell(number, seen, labels, rate, seed)
+            return head.step(given, labels, rate, seed)
 
-        losses = side_by_side([functools.partial(update, head) for head in learning], self.device)
+        calls = [functools.partial(update, head) for head in learning]
+        # processes that share batches must take the networks in the same order
+        losses = side_by_side(calls, self.device) if self.others is None else [call() for call in calls]
         return functools.reduce(torch.add, losses)
 
     def batch(self, part: Array, epoch: int, done: int) -> tuple[Tensor | list[Tensor], Tensor]:
