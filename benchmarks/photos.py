@@ -20,8 +20,8 @@ import torch
 from linkbench.api.data import Array, most_likely
 from linkbench.execution.watch import watcher
 from linkbench.faces import Photo, Square, cut, find, paste, read
+from linkbench.protection.album import photos_in
 from linkbench.protection.background import Background, prepare, scenario_of
-from linkbench.protection.files import photos_in
 from linkbench.protection.postings import Posting, postings
 from linkbench.protection.strength import apply, look, measure
 from linkbench.store.location import default_address

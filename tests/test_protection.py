@@ -19,14 +19,16 @@ from linkbench.attackers.likelihood import Likelihood
 from linkbench.errors import InputError
 from linkbench.faces import find, read
 from linkbench.metrics import ranking
+from linkbench.protection.album import check_places, manifest_name
 from linkbench.protection.background import Background, prepare, scenario_of
-from linkbench.protection.files import MANIFEST, check_places
 from linkbench.protection.judge import Judge, Verdict, judge_of
 from linkbench.protection.postings import postings, views
 from linkbench.protection.strength import Attempt, Changed, Checked, Target, apply, measure, meets, smallest
 from linkbench.stages.evidence import Lesson, own_scores
 from linkbench.stages.evidence import Target as Linked
 from linkbench.store.store import Store
+
+MANIFEST = manifest_name("protect")
 
 SCENARIO = """
 linkbench: 1

@@ -29,6 +29,7 @@ COMMANDS = {
     "risk": ("linkbench.cli.risk", "What photos of a person give away, and how far a genome is found by them."),
     "protect": ("linkbench.cli.protect", "Protect the faces in your photos, and check what was written."),
     "verify": ("linkbench.cli.verify", "Check a photo against the same photo protected."),
+    "poison": ("linkbench.cli.poison", "Put a pattern of your own into your photos, against whoever trains on them."),
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),
     "list": ("linkbench.cli.listing", "List finished runs and the scenarios that come with the toolkit."),

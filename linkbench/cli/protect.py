@@ -101,20 +101,15 @@ def command(
     """
     import json
 
-    from linkbench.errors import InputError
-    from linkbench.protection import files, text
+    from linkbench.protection import album, files, text
 
     target, k_size = _target(epsilon, delta_e, target_risk, target_rank)
-    sources = files.photos_in(photos)
-    files.check_places(sources, out)
+    sources = album.photos_in(photos)
+    album.check_places(sources, out)
     background, judge = people_and_judge(
         scenario, store, genotype, phenotypes, ancestry, people, k_size, target.epsilon
     )  # fmt: skip
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be made: {error.strerror or error}; choose another with --out") from None
-    wish = files.Wish(target, faces, platform, keep_metadata, files.secret_of(out, secret))
+    wish = files.Wish(target, faces, platform, keep_metadata, album.secret_of(out, secret, files.COMMAND))
     outcomes = []
     for outcome in files.protect_files(sources, out, background, judge, wish):
         outcomes.append(outcome)
@@ -184,10 +179,10 @@ def _target(
         return Target(risk=float(found[1])), (1, int(found[2]))
     if rank is not None or delta_e is not None:
         return Target(rank=rank, delta_e=delta_e), (1, 100)
-    return Target(epsilon=_epsilon(epsilon or "8/255")), (1, 100)
+    return Target(epsilon=epsilon_of(epsilon or "8/255")), (1, 100)
 
 
-def _epsilon(text: str) -> float:
+def epsilon_of(text: str) -> float:
     """`8/255` or `0.03`, above 0 and at most 1/4."""
     fraction = re.fullmatch(r"(\d{1,3})/255", text)
     try:

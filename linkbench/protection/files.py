@@ -1,18 +1,16 @@
-"""Photo files protected one after the other into a folder, with a manifest from which an interrupted run goes on."""
+"""Photo files protected into a folder, each checked as it was written."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from linkbench.errors import InputError, LinkbenchError
-from linkbench.faces import find, read, write
+from linkbench.errors import InputError
+from linkbench.faces import read, write
 from linkbench.faces.geometry import Face
-from linkbench.faces.photo import ENDINGS, Photo
+from linkbench.faces.photo import Photo
+from linkbench.protection.album import Outcome, digest_of, faces_in, work_off
 from linkbench.protection.background import Background
 from linkbench.protection.judge import PILE, Judge, Verdict, reading
 from linkbench.protection.postings import Posting, postings
@@ -28,9 +26,9 @@ from linkbench.protection.strength import (
     meets,
     smallest,
 )
-from linkbench.results.folder import replacing
 
-MANIFEST = "linkbench-protect.json"
+COMMAND = "protect"
+"""Whose manifest lies beside the results."""
 
 Which = Literal["all", "largest"]
 """Whose faces are protected in photos of several people."""
@@ -46,81 +44,18 @@ class Wish(NamedTuple):
     secret: int
 
 
-class Outcome(NamedTuple):
-    """What was done to one photo, as the manifest holds it; failed: why nothing was."""
-
-    source: Path
-    record: dict[str, Any] | None
-    failed: str = ""
-    skipped: bool = False
-
-
-def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """The photo files of a list of files and folders, folders not entered further. Raises InputError for none."""
-    out: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            out += sorted(each for each in path.iterdir() if each.suffix.lower() in ENDINGS and each.is_file())
-        else:
-            out.append(path)
-    if not out:
-        raise InputError(f"there are no photos in {', '.join(map(str, paths))}; names must end in {', '.join(ENDINGS)}")
-    return out
-
-
-def check_places(sources: Sequence[Path], out: Path) -> None:
-    """Refuse what would overwrite a photo: an original, or another's result. Raises InputError."""
-    names: dict[str, Path] = {}
-    for source in sources:
-        if (out / source.name).resolve() == source.resolve():
-            raise InputError(f"{source} lies in the folder to write to; choose another with --out, originals stay")
-        other = names.setdefault(source.name.casefold(), source)
-        if other != source:
-            raise InputError(f"{other} and {source} have the same name; protect them into different folders")
-
-
-def secret_of(out: Path, given: int | None) -> int:
-    """The secret of the folder's manifest, so that photos added later match; else the one given, else a new one.
-
-    Raises InputError where both are there and differ.
-    """
-    known = _read(out / MANIFEST).get("secret")
-    if known is not None and given is not None and known != given:
-        raise InputError(f"{out / MANIFEST} was made with another secret; leave --secret out, or choose another folder")
-    if known is not None:
-        return int(known)
-    return secrets.randbits(48) if given is None else given
-
-
 def protect_files(
     sources: Sequence[Path], out: Path, background: Background, judge: Judge, wish: Wish
 ) -> Iterator[Outcome]:
-    """Protect files into a folder, each as soon as it is asked for; what the manifest says is done is left alone.
-
-    A file that fails takes only itself. Files and manifest are replaced as a whole. Raises InputError where the folder
-    cannot be written.
-    """
-    manifest = {"linkbench_protect": 1, "secret": wish.secret, "photos": {}, **_read(out / MANIFEST)}
+    """Protect files into a folder, as `work_off` does. Raises InputError where the folder cannot be written."""
     settings = {
         **{name: value for name, value in wish.target._asdict().items() if value is not None},
         "faces": wish.which, "for": wish.platform, "keep_metadata": wish.keep_metadata,
     }  # fmt: skip
-    for source in sources:
-        try:
-            digest = _digest(source)
-            done = manifest["photos"].get(source.name)
-            if done and done["source"] == digest and done["settings"] == settings and _stands(out / source.name, done):
-                yield Outcome(source, done, skipped=True)
-                continue
-            record = protect_file(source, out / source.name, background, judge, wish)
-        except LinkbenchError as error:
-            yield Outcome(source, None, str(error))
-            continue
-        record = {"source": digest, "settings": settings, **record}
-        manifest["photos"][source.name] = record
-        with replacing(out / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        yield Outcome(source, record)
+    return work_off(
+        sources, out, COMMAND, wish.secret, settings,
+        lambda source, result: protect_file(source, result, background, judge, wish),
+    )  # fmt: skip
 
 
 def protect_file(source: Path, out: Path, background: Background, judge: Judge, wish: Wish) -> dict[str, Any]:
@@ -129,7 +64,7 @@ def protect_file(source: Path, out: Path, background: Background, judge: Judge, 
     Raises InputError where the file cannot be read or shows no face.
     """
     photo = read(source)
-    faces = _faces(photo, wish.which)
+    faces = faces_in(photo)[: 1 if wish.which == "largest" else None]
     squares, chosen = [face.square for face in faces], postings(wish.platform)
     looked = look(photo, squares, background, chosen)
     own = [judge.own(each) for each in looked]
@@ -154,7 +89,7 @@ def protect_file(source: Path, out: Path, background: Background, judge: Judge, 
     after = judged(written, best.epsilon)
     changed = [measure(photo, written, square) for square in squares]
     return {
-        "written": _digest(out),
+        "written": digest_of(out),
         "epsilon": best.epsilon,
         "met": meets(wish.target, after, changed),
         "lost": list(photo.lost),
@@ -176,7 +111,7 @@ def compare(
         )
     if photo.pixels.dtype != other.pixels.dtype or photo.colours != other.colours:
         raise InputError(f"{original} and {protected} differ in depth or colours; give a photo and the same protected")
-    faces, chosen = _faces(photo, "all"), postings(platform)
+    faces, chosen = faces_in(photo), postings(platform)
     squares = [face.square for face in faces]
     changed = [measure(photo, other, square) for square in squares]
     # who ran the tool himself learns from the strength that explains the change
@@ -190,13 +125,6 @@ def compare(
         "epsilon": epsilon,
         "faces": [describe(*each, chosen, judge) for each in zip(faces, changed, before, after, strict=True)],
     }
-
-
-def _faces(photo: Photo, which: Which) -> list[Face]:
-    faces = find(photo)
-    if not faces:
-        raise InputError(f"photo {photo.path}: no face was found in it. Crop it around the face, or turn it upright")
-    return faces[:1] if which == "largest" else faces
 
 
 def describe(
@@ -231,27 +159,3 @@ def describe(
             for opponent in judge.background.opponents
         ],
     }
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"photo {path} cannot be read: {error.strerror or error}") from None
-
-
-def _stands(path: Path, done: dict[str, Any]) -> bool:
-    return path.is_file() and _digest(path) == done["written"]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A manifest; nothing where there is none. Raises InputError for another file of that name."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        data = None
-    if not isinstance(data, dict) or data.get("linkbench_protect") != 1 or not isinstance(data.get("photos"), dict):
-        raise InputError(f"{path} is no manifest of linkbench protect; move it away, or choose another folder")
-    return data
