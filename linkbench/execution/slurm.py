@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -86,6 +87,8 @@ class _Jobs(Workers):
         self.executor, self.folder, self.capacity = executor, folder, capacity
         self.waiting: list[_Handed] = []
         self.running: dict[str, tuple[_Handed, Any]] = {}
+        self.processes: list[subprocess.Popen[bytes]] = []
+        """Of jobs on this machine: they have an answer a little before they end."""
         self.looked = self.read = 0.0
 
     def accepts(self, resources: Resources) -> bool:
@@ -125,6 +128,7 @@ class _Jobs(Workers):
                     self.executor.submit(partial(_carry, handed.job.work, handed.job.id, handed.file))
                     for handed in alike
                 ]
+            self.processes += [job._process for job in jobs if hasattr(job, "_process")]
             self.running |= {handed.job.id: (handed, job) for handed, job in zip(alike, jobs, strict=True)}
 
     def _look(self, name: str) -> None:
@@ -162,3 +166,6 @@ class _Jobs(Workers):
         until = time.monotonic() + END
         while any(not submitted.done() for submitted in left) and time.monotonic() < until:
             time.sleep(0.05)
+        for process in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END)
