@@ -9,8 +9,9 @@ SITE := .venv/site
 run: $(READY)
 	$(BIN)/linkbench run scenarios/quickstart.yaml
 
+# files of tests side by side, one for each processor: torch computes on one thread
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --dist loadfile
 
 $(READY): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
