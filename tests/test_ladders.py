@@ -113,10 +113,12 @@ def test_a_defence_falls_at_the_first_step_that_nothing_shows_it_holds() -> None
     assert wall.headline.step == "unseen"
     assert ladders.from_json(ladders.to_json([found])) == [found]
     (said,) = ladder.sentences([found])
-    assert said.startswith(
-        "On the ladder of attackers wall holds off every step that was played; pgd is not shown to hold off “cal"
+    assert said == (
+        "On the ladder of attackers (table below) wall holds off every step that was played. Not played: cleaned."
     )
-    assert said.endswith("Not played: cleaned.")
+    weaker = found._replace(climbs=(found.climbs[0],))
+    (nobody,) = ladder.sentences([found, weaker])
+    assert "no defence is shown to hold off every step that was played" in nobody
 
 
 def test_without_a_comparison_nothing_is_said_to_hold() -> None:

@@ -73,32 +73,21 @@ def _where(ladder: Ladder, among: list[Ladder]) -> str:
 
 
 def sentences(ladders: list[Ladder]) -> list[str]:
-    """For every place: which defences hold off all that they met, where the others do not, and what nobody played."""
-    out = []
-    for ladder in ladders:
-        if ladder.plain is None:
-            continue
-        where = _where(ladder, ladders)
-        begin = f"{where[0].upper()}{where[1:]}: " if where else ""
-        held = [climb for climb in ladder.climbs if climb.broken_by is None]
-        fallen = [climb for climb in ladder.climbs if climb.broken_by is not None]
-        said = [_fall(climb) for climb in sorted(fallen, key=lambda climb: -climb.headline.success.value)[:NAMED]]
-        if len(fallen) > NAMED:
-            said.append(f"nor are {len(fallen) - NAMED} more")
-        if held:
-            names = numbers.and_list([name_of(climb.protection) for climb in held[:NAMED]])
-            more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
-            said.insert(0, f"{names}{more} {'hold' if len(held) > 1 else 'holds'} off every step that was played")
-        missing = [STEPS[step] for step in STEPS if all(step in climb.missing for climb in ladder.climbs)]
-        text = f"{begin}On the ladder of attackers {'; '.join(said)}."
-        out.append(f"{text} Not played: {', '.join(missing)}." if missing else text)
-    return out
-
-
-def _fall(climb: Climb) -> str:
-    rung, head = climb.broken_by, climb.headline
-    assert rung is not None
-    more = "" if head == rung else f", and at worst {numbers.percent(head.success.value)} by {cleaned(head.attacker)}"
-    share = numbers.percent(rung.success.value)
-    falls = "falls at" if rung.verdict == "more" else "is not shown to hold off"
-    return f"{name_of(climb.protection)} {falls} “{STEPS[rung.step]}” ({share} by {cleaned(rung.attacker)}{more})"
+    """Which defences hold off all that they met, wherever they were played, and what nobody played."""
+    judged = [ladder for ladder in ladders if ladder.plain is not None]
+    if not judged:
+        return []
+    missing = [
+        STEPS[step] for step in STEPS if all(step in climb.missing for ladder in judged for climb in ladder.climbs)
+    ]
+    holding = [
+        {name_of(climb.protection): None for climb in ladder.climbs if climb.broken_by is None} for ladder in judged
+    ]
+    held = [name for name in holding[0] if all(name in names for names in holding)]
+    if held:
+        more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
+        who = f"{numbers.and_list(held[:NAMED])}{more} {'hold' if len(held) > 1 else 'holds'}"
+    else:
+        who = "no defence is shown to hold"
+    text = f"On the ladder of attackers (table below) {who} off every step that was played."
+    return [f"{text} Not played: {', '.join(missing)}." if missing else text]
