@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,17 @@ def test_a_process_that_dies_ends_the_training_and_leaves_nothing(monkeypatch: p
     with pytest.raises(InputError, match="GPU 1 ended with exit status -9"):
         fit(network(), room(), PLAN)
     assert not dist.is_initialized()
+
+
+def test_nothing_but_tensors_and_known_classes_is_read(tmp_path: Path) -> None:
+    class Sly:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "touched",))
+
+    torch.save([Sly()], tmp_path / "heads")
+    with pytest.raises(InputError, match="cannot go to another GPU's process"):
+        data_parallel._read(tmp_path / "heads", "cpu")
+    assert not (tmp_path / "touched").exists()
 
 
 def test_only_large_networks_on_several_gpus_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:

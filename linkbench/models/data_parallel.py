@@ -8,6 +8,7 @@ the gradient of the whole batch. Photos are augmented before they are shared out
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -27,6 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 from linkbench.api.cores import one_thread
 from linkbench.errors import InputError
 from linkbench.models.heads import Head, Share
+from linkbench.models.networks import Part
 
 LARGE = 50_000_000
 """Parameters of a network from which on a step is work enough to be shared: gradients of all of them travel at each
@@ -106,7 +109,8 @@ def together(heads: Sequence[Head], devices: Sequence[str]) -> Iterator[Together
     paths = os.pathsep.join(path for path in sys.path if path)
     code = f"from {__name__} import work; work()"
     with tempfile.TemporaryDirectory(prefix="linkbench-together-") as folder, contextlib.ExitStack() as stack:
-        torch.save(list(heads), Path(folder) / "heads")
+        told = [(head.network, head.phenotypes, head.losses, head.optimiser.state_dict()) for head in heads]
+        torch.save(told, Path(folder) / "heads")
         processes = []
         for rank in range(1, len(devices)):
             process = subprocess.Popen(
@@ -172,7 +176,7 @@ def work() -> None:
     folder, rank, count, device = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first decides what an interrupt ends
     threading.Thread(target=_end_with_first, daemon=True).start()
-    heads: list[Head] = torch.load(Path(folder) / "heads", map_location=device, weights_only=False)
+    heads = _read(Path(folder) / "heads", device)
     print("ready", flush=True)
     with one_thread(), _joined(heads, folder, int(rank), int(count), device):
         for head in heads:
@@ -188,6 +192,25 @@ def work() -> None:
             photos = photos.contiguous(memory_format=torch.channels_last)
             heads[number].step(photos, labels.to(device), rate, seed)
     os._exit(0)  # threads of the backend may outlive their objects, and would bring an orderly end down
+
+
+def _read(file: Path, device: str) -> list[Head]:
+    """Networks as the first process wrote them. Nothing is made of them but tensors and objects of KNOWN packages."""
+    classes: list[Any] = []
+    for name in torch.serialization.get_unsafe_globals_in_checkpoint(file):
+        module, _, attribute = name.rpartition(".")
+        known = module.partition(".")[0] in KNOWN or name == "builtins.slice"  # places of phenotypes among the logits
+        found = getattr(importlib.import_module(module), attribute) if known else None
+        if not isinstance(found, type):
+            raise InputError(f"{name} cannot go to another GPU's process; train on one, with --device cuda:0")
+        classes.append(found)
+    with torch.serialization.safe_globals(classes):
+        told = torch.load(file, map_location=device, weights_only=True)
+    heads = []
+    for network, phenotypes, losses, state in told:
+        heads.append(Head(Part(network, phenotypes), losses, rate=0.0, weight_decay=0.0))
+        heads[-1].optimiser.load_state_dict(state)
+    return heads
 
 
 def _end_with_first() -> None:
