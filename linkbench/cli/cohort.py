@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from linkbench.cli.options import examples
+from linkbench.cli.output import output_file
 
 if TYPE_CHECKING:
     from linkbench.api.data import Array, Cohort
@@ -50,7 +51,6 @@ def show(
     from linkbench.api.data import check_cohort
     from linkbench.cli.options import parse_params
     from linkbench.errors import InputError, MissingExtraError
-    from linkbench.results.folder import replacing
     from linkbench.stages.build import built_cohort, built_genomes
 
     spec = parse_params("cohort", name, overrides)
@@ -64,13 +64,9 @@ def show(
     table = built_genomes(chosen, seeds.derive(seed, "genomes"))
     cohort = built_cohort(spec, table.artefact(), seeds.derive(seed, "cohort"))
     check_cohort(cohort, table, f"cohort {spec.label}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as temporary:  # before the photos are made: a bad path should not cost minutes
-            photos = first_photos(cohort, count)
-            PIL.Image.fromarray(sheet(photos, cohort.identity[: len(photos)])).save(temporary, "PNG")
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}. Choose another --out") from None
+    with output_file(out) as temporary:  # before the photos are made: a bad path should not cost minutes
+        photos = first_photos(cohort, count)
+        PIL.Image.fromarray(sheet(photos, cohort.identity[: len(photos)])).save(temporary, "PNG")
     people = len(set(cohort.identity[: len(photos)].tolist()))
     click.echo(f"{len(photos)} of {len(cohort)} photos, {people} people: {out}")
 

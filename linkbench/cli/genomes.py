@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from linkbench.cli.options import examples
+from linkbench.cli.output import output_file
 
 
 @examples("linkbench genomes export paper-tables --out genomes.csv")
@@ -32,14 +33,13 @@ def export(name: str, out: Path, overrides: tuple[str, ...], seed: int) -> None:
 
     from linkbench.api import seeds
     from linkbench.cli.options import parse_params
-    from linkbench.results.folder import check_folder, replacing
+    from linkbench.results.folder import check_folder
     from linkbench.stages.build import built_genomes
 
     spec = parse_params("genomes", name, overrides)
     check_folder(out.parent)
     genomes = built_genomes(spec, seeds.derive(seed, "genomes"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with output_file(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *genomes.schema.columns])
         for start in range(0, len(genomes), 65536):

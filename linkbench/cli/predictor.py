@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from linkbench.cli.options import examples, overrides, scenario_file, store_address
+from linkbench.cli.output import output_file
 
 if TYPE_CHECKING:
-    from linkbench.api.data import Artefact
     from linkbench.models.predictor_files import Accuracy, Facts
 
 NAME = r"[a-z0-9][a-z0-9-]{0,62}"
@@ -63,6 +64,7 @@ def train(
     from linkbench.plan.training import plan_training
     from linkbench.results.folder import check_folder
     from linkbench.scenario.load import load_scenario
+    from linkbench.store import tensorfile
     from linkbench.store.location import default_address
     from linkbench.store.store import Store
 
@@ -75,7 +77,8 @@ def train(
     run = Run(training.plan, Store(store or default_address()), device, limit)
     watching = watcher(len(training.plan.steps))
     made = train_predictor(parsed, training, run, watching, title=title or training.model.name, licence=licence)
-    _write(made, out)
+    with output_file(out) as temporary:
+        tensorfile.write(temporary, made)
     show_facts(out)
 
 
@@ -130,7 +133,8 @@ def import_(file: Path, name: str | None) -> None:
     found = read(locate(file))
     check_predictor(found, str(file))
     out = own_folder() / f"{called}{SUFFIX}"
-    _copy(locate(file), out)
+    with output_file(out) as temporary:
+        shutil.copyfile(locate(file), temporary)
     click.echo(f"{called}: {out}")
 
 
@@ -145,40 +149,14 @@ def export(predictor: Path, out: Path) -> None:
     _check_out(out)
     path = locate(predictor)
     read(path)
-    _copy(path, out)
+    with output_file(out) as temporary:
+        shutil.copyfile(path, temporary)
     click.echo(f"{predictor}: {out}")
 
 
 def _check_out(out: Path) -> None:
     if out.suffix != ".safetensors":
         raise click.BadParameter("the name must end in .safetensors", param_hint="--out")
-
-
-def _copy(source: Path, out: Path) -> None:
-    import shutil
-
-    from linkbench.errors import InputError
-    from linkbench.results.folder import replacing
-
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as temporary:
-            shutil.copyfile(source, temporary)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}") from None
-
-
-def _write(artefact: Artefact, out: Path) -> None:
-    from linkbench.errors import InputError
-    from linkbench.results.folder import replacing
-    from linkbench.store import tensorfile
-
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as temporary:
-            tensorfile.write(temporary, artefact)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}") from None
 
 
 def _facts(path: Path) -> Facts:

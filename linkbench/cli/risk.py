@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from linkbench.cli.options import examples
+from linkbench.cli.output import output_file
 
 if TYPE_CHECKING:
     from linkbench.genomes.genotype_files.snps import Build
@@ -93,12 +94,14 @@ def command(
     if page is not None:
         from linkbench.risk.page import render
 
-        _write(page, render(risk).encode())
+        with output_file(page) as temporary:
+            temporary.write_bytes(render(risk).encode())
     if picture is not None:
         from linkbench.report import png
         from linkbench.risk.reading import picture as draw
 
-        _write(picture, png.write(draw(risk.readings)))
+        with output_file(picture) as temporary:
+            temporary.write_bytes(png.write(draw(risk.readings)))
     click.echo(json.dumps(as_dict(risk), indent=2, allow_nan=False) if as_json else as_text(risk))
 
 
@@ -113,15 +116,3 @@ def told_phenotypes(text: str | None) -> dict[str, str]:
             )
         out[name] = variant
     return out
-
-
-def _write(out: Path, data: bytes) -> None:
-    from linkbench.errors import InputError
-    from linkbench.results.folder import replacing
-
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from linkbench.cli.options import examples
+from linkbench.cli.output import output_file
 
 
 @examples("linkbench weights import VGG_FACE.pth --architecture vggface16 --out vggface.safetensors")
@@ -38,7 +39,6 @@ def import_(source: Path, architecture: str, out: Path, channels: str | None) ->
     from linkbench.errors import WeightsError
     from linkbench.models.weights import check_finite, read_foreign, write_safetensors
     from linkbench.registry.registry import registry
-    from linkbench.results.folder import replacing
 
     if out.suffix != ".safetensors":
         raise click.BadParameter("the name must end in .safetensors", param_hint="--out")
@@ -58,8 +58,7 @@ def import_(source: Path, architecture: str, out: Path, channels: str | None) ->
         state = plugin.import_weights(read_foreign(source), red_first=channels == "rgb")
     plugin.check(state, str(source))
     check_finite(state, str(source))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary:
+    with output_file(out) as temporary:
         digest = write_safetensors(state, temporary)
     click.echo(f"{len(state)} tensors for {architecture}, sha256 {digest[:16]}: {out}")
 
