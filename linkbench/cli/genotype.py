@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from linkbench.cli.options import examples
+from linkbench.cli.options import examples, how_to_read
 
 if TYPE_CHECKING:
     from linkbench.genomes.genotype_files.reader import Genotypes
@@ -27,14 +27,7 @@ def command() -> None:
 )
 @command.command("read")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--sample", help="The person to read, in a VCF file of several.")
-@click.option(
-    "--assembly", type=click.Choice(["36", "37", "38"]), help="The build of the positions.  [default: found out]"
-)
-@click.option(
-    "--absent", type=click.Choice(["unknown", "reference"]), default="unknown", show_default=True,
-    help="What SNPs are that a VCF file does not list; reference, where it lists every variant of a whole genome.",
-)  # fmt: skip
+@how_to_read
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 def read(
     file: Path, sample: str | None, assembly: str | None, absent: Literal["unknown", "reference"], as_json: bool

@@ -46,6 +46,32 @@ store_address = click.option(
 )
 
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in their order."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+how_to_read = with_options(
+    click.option("--sample", help="The person to read, in a VCF file of several."),
+    click.option(
+        "--assembly", type=click.Choice(["36", "37", "38"]), help="The build of the positions.  [default: found out]"
+    ),
+    click.option(
+        "--absent", type=click.Choice(["unknown", "reference"]), default="unknown", show_default=True,
+        help="What SNPs are that a VCF file does not list; reference, where it lists every variant of a whole genome.",
+    ),
+)  # fmt: skip
+"""How a genotype file is read: the parameters `sample`, `assembly` and `absent`."""
+
 full_option = click.option("--full", is_flag=True, help="Show all cells, not one screen.")
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)

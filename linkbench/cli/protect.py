@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from linkbench.cli.options import examples, store_address
+from linkbench.cli.options import examples, store_address, with_options
 from linkbench.cli.risk import ANCESTRIES, told_phenotypes
 
 if TYPE_CHECKING:
@@ -18,36 +17,29 @@ if TYPE_CHECKING:
     from linkbench.risk.person import Ancestry
 
 PLATFORMS = ("mediawiki", "signal")
-Made = TypeVar("Made", bound=Callable[..., Any])
 
-
-def judged(command: Made) -> Made:
-    """The options that say who judges, and whose genome is looked for."""
-    for option in reversed(
-        (
-            click.option("--genotype", type=click.Path(path_type=Path), help="The person's genotype file."),
-            click.option("--phenotypes", metavar="NAME=VARIANT,...", help="What is true of the person: sex=female."),
-            click.option(
-                "--ancestry", type=click.Choice(ANCESTRIES), default="ALL", show_default=True,
-                help="Who is in the pile of genomes: a super-population of the 1000 Genomes Project, or all.",
-            ),
-            click.option(
-                "--people", type=click.IntRange(1_000, 1_000_000), default=10_000, show_default=True,
-                help="Genomes in the pile.",
-            ),
-            click.option(
-                "--for", "platform", type=click.Choice(PLATFORMS),
-                help="Where it will be posted: that preset alone is checked.  [default: all, crops, screenshots]",
-            ),
-            click.option(
-                "--scenario", type=click.Path(path_type=Path),
-                help="Scenario with the networks, people and defender to use.  [default: one that comes along]",
-            ),
-            store_address,
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
+judged = with_options(
+    click.option("--genotype", type=click.Path(path_type=Path), help="The person's genotype file."),
+    click.option("--phenotypes", metavar="NAME=VARIANT,...", help="What is true of the person: sex=female."),
+    click.option(
+        "--ancestry", type=click.Choice(ANCESTRIES), default="ALL", show_default=True,
+        help="Who is in the pile of genomes: a super-population of the 1000 Genomes Project, or all.",
+    ),
+    click.option(
+        "--people", type=click.IntRange(1_000, 1_000_000), default=10_000, show_default=True,
+        help="Genomes in the pile.",
+    ),
+    click.option(
+        "--for", "platform", type=click.Choice(PLATFORMS),
+        help="Where it will be posted: that preset alone is checked.  [default: all, crops, screenshots]",
+    ),
+    click.option(
+        "--scenario", type=click.Path(path_type=Path),
+        help="Scenario with the networks, people and defender to use.  [default: one that comes along]",
+    ),
+    store_address,
+)  # fmt: skip
+"""Who judges, and whose genome is looked for."""
 
 
 @examples(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from linkbench.cli.options import examples
+from linkbench.cli.options import examples, how_to_read
 from linkbench.cli.output import output_file
 
 if TYPE_CHECKING:
@@ -25,14 +25,7 @@ ANCESTRIES = ("ALL", "AFR", "AMR", "EAS", "EUR", "SAS")
 @click.command("risk")
 @click.argument("photos", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="PHOTO...")
 @click.option("--genotype", type=click.Path(path_type=Path), help="The person's genotype file.")
-@click.option("--sample", help="The person to read, in a VCF file of several.")
-@click.option(
-    "--assembly", type=click.Choice(["36", "37", "38"]), help="The build of the positions.  [default: found out]"
-)
-@click.option(
-    "--absent", type=click.Choice(["unknown", "reference"]), default="unknown", show_default=True,
-    help="What SNPs are that a VCF file does not list.",
-)  # fmt: skip
+@how_to_read
 @click.option("--phenotypes", metavar="NAME=VARIANT,...", help="What is true of the person, such as sex=female.")
 @click.option("--predictor", "predictors", multiple=True, metavar="NAME|FILE",
               help="A predictor that looks; may be repeated.  [default: all that come with linkbench]")  # fmt: skip
