@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from linkbench.cli.album import tell
 from linkbench.cli.options import examples
 from linkbench.cli.protect import epsilon_of
 
@@ -53,8 +54,6 @@ def command(
 
     It helps against few attackers; the command says which. Exit status 1: a photo failed; 2: nothing was written.
     """
-    import json
-
     from linkbench.execution.device import check_torch
 
     check_torch()
@@ -64,19 +63,8 @@ def command(
     sources = album.photos_in(photos)
     album.check_places(sources, out)
     wish = poison.PoisonWish(pattern, strength, keep_metadata, album.secret_of(out, secret, poison.COMMAND))
-    outcomes = []
-    for outcome in poison.poison_files(sources, out, wish):
-        outcomes.append(outcome)
-        if outcome.record is None:
-            click.echo(f"linkbench: {outcome.failed}", err=True)
-        elif not as_json:
-            again = ", as it was poisoned before" if outcome.skipped else ""
-            click.echo("\n".join([f"{out / outcome.source.name}{again}", *text.of_poisoned(outcome.record)]))
-    if as_json:
-        records = {str(each.source): each.record or {"failed": each.failed} for each in outcomes}
-        click.echo(json.dumps(records, indent=2, allow_nan=False))
-    elif any(each.record for each in outcomes):
-        click.echo(f"\n{text.POISONED}", nl=False)
-    failed = [each for each in outcomes if each.record is None]
+    each = poison.poison_files(sources, out, wish)
+    outcomes = tell(each, out, text.of_poisoned, text.POISONED, done="poisoned", as_json=as_json)
+    failed = [one for one in outcomes if one.record is None]
     if failed:
         raise SystemExit(2 if len(failed) == len(outcomes) else 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from linkbench.cli.album import tell
 from linkbench.cli.options import examples, store_address, with_options
 from linkbench.cli.risk import ANCESTRIES, told_phenotypes
 
@@ -91,8 +92,6 @@ def command(
     The first run trains the networks on rendered faces, which takes minutes; they are kept in the store. Exit status
     1: a photo failed or missed its target; 2: nothing was written.
     """
-    import json
-
     from linkbench.protection import album, files, text
 
     target, k_size = _target(epsilon, delta_e, target_risk, target_rank)
@@ -102,21 +101,10 @@ def command(
         scenario, store, genotype, phenotypes, ancestry, people, k_size, target.epsilon
     )  # fmt: skip
     wish = files.Wish(target, faces, platform, keep_metadata, album.secret_of(out, secret, files.COMMAND))
-    outcomes = []
-    for outcome in files.protect_files(sources, out, background, judge, wish):
-        outcomes.append(outcome)
-        if outcome.record is None:
-            click.echo(f"linkbench: {outcome.failed}", err=True)
-        elif not as_json:
-            again = ", as it was protected before" if outcome.skipped else ""
-            click.echo("\n".join([f"{out / outcome.source.name}{again}", *text.of_photo(outcome.record)]))
-    if as_json:
-        records = {str(each.source): each.record or {"failed": each.failed} for each in outcomes}
-        click.echo(json.dumps(records, indent=2, allow_nan=False))
-    elif any(each.record for each in outcomes):
-        click.echo(f"\n{text.CAREFUL}", nl=False)
-    failed = [each for each in outcomes if each.record is None]
-    missed = any(each.record is not None and not each.record["met"] for each in outcomes)
+    each = files.protect_files(sources, out, background, judge, wish)
+    outcomes = tell(each, out, text.of_photo, text.CAREFUL, done="protected", as_json=as_json)
+    failed = [one for one in outcomes if one.record is None]
+    missed = any(one.record is not None and not one.record["met"] for one in outcomes)
     if failed or missed:
         raise SystemExit(2 if len(failed) == len(outcomes) else 1)
 
