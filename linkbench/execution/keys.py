@@ -7,7 +7,7 @@ from typing import Any
 
 from linkbench.plan.builder import Step
 from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
-from linkbench.registry.spec import nested_specs
+from linkbench.registry.spec import every
 from linkbench.store.store import KEY_VERSION
 
 
@@ -71,11 +71,8 @@ def _of_plugin(role: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> 
 def code_behind(step: Step) -> Iterator[Code]:
     """All code in the key of a step: its own and that of its plugins, with those inside them."""
     yield code_of(step.run.partition(":")[0])
-    waiting = [*step.specs.values()]
-    while waiting:
-        spec = waiting.pop()
+    for spec in every(step.specs.values()):
         yield from spec.code()
-        waiting += [inner for _, inner in nested_specs(spec)]
 
 
 def edited(step: Step) -> bool:

@@ -7,8 +7,8 @@ import importlib.util
 import re
 from collections.abc import Iterator
 
-from linkbench.registry.spec import Spec, nested_specs
-from linkbench.scenario.file import Scenario
+from linkbench.registry.spec import Spec
+from linkbench.scenario.file import Scenario, every_plugin
 
 
 def missing(scenario: Scenario) -> list[str]:
@@ -16,19 +16,9 @@ def missing(scenario: Scenario) -> list[str]:
     out: dict[str, None] = {}
     if scenario.models and importlib.util.find_spec("torch") is None:
         out["torch is not installed, which networks need: pip install 'linkbench[photos]'"] = None
-    for spec in _all(scenario):
+    for spec in every_plugin(scenario):
         out |= dict.fromkeys(_missing_for(spec))
     return list(out)
-
-
-def _all(scenario: Scenario) -> Iterator[Spec]:
-    """Every plugin of the scenario, also inside another."""
-    waiting = [spec for specs in scenario.specs.values() for spec in specs]
-    waiting += [spec for model in scenario.models for spec in (model.architecture, model.recipe)]
-    while waiting:
-        spec = waiting.pop(0)
-        yield spec
-        waiting += [inner for _, inner in nested_specs(spec)]
 
 
 def _missing_for(spec: Spec) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from linkbench.registry.code_digest import find
 from linkbench.registry.registry import Registration, registry
-from linkbench.registry.spec import Spec, nested_specs
+from linkbench.registry.spec import Spec, every
 
 OWN = "linkbench"
 """The distribution, and the package, whose code is the harness's own."""
@@ -25,13 +25,6 @@ class Foreign(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.registrations or self.modules)
-
-
-def every(specs: Iterable[Spec]) -> Iterator[Spec]:
-    """The plugins and all that they name inside themselves."""
-    for spec in specs:
-        yield spec
-        yield from every(inner for _, inner in nested_specs(spec))
 
 
 def foreign(specs: Iterable[Spec]) -> Foreign:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_origin
 
 from pydantic import ValidationError
@@ -151,6 +151,13 @@ def nested_specs(spec: Spec) -> list[tuple[str, Spec]]:
             kind, items = str(extra["linkbench_use"]), value if isinstance(value, list) else [value]
             out += [(key, Spec(kind, item["use"], item["params"], item["use"])) for item in items]
     return out
+
+
+def every(specs: Iterable[Spec]) -> Iterator[Spec]:
+    """The plugins, each followed by all that it names inside itself, at any depth."""
+    for spec in specs:
+        yield spec
+        yield from every(inner for _, inner in nested_specs(spec))
 
 
 def nested_plugin(value: Mapping[str, Any], kind: str) -> Any:

@@ -22,14 +22,13 @@ from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest
 from linkbench.registry.foreign import OWN
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import nested_specs
 from linkbench.results import ladders
 from linkbench.results.conclusions import asked_of, conclude, to_json
 from linkbench.results.flags import Facts, flag
 from linkbench.results.ladders import step_of
 from linkbench.results.results import Results
 from linkbench.results.table import NUMBERS, PLACE, Row, from_csv
-from linkbench.scenario.file import Scenario
+from linkbench.scenario.file import Scenario, every_plugin
 from linkbench.store import tensorfile
 from linkbench.version import __version__
 
@@ -155,15 +154,11 @@ def _seconds_per_photo(cell: Cell, outcome: RunOutcome, stage: str, measured: st
 
 def plugins(scenario: Scenario) -> list[dict[str, str]]:
     """Every plugin of the scenario, also inside another: where it comes from, its version, its code's digest."""
-    waiting = [spec for specs in scenario.specs.values() for spec in specs]
-    waiting += [spec for model in scenario.models for spec in (model.architecture, model.recipe)]
     found: dict[tuple[str, str], dict[str, str]] = {}
-    while waiting:
-        spec = waiting.pop()
+    for spec in every_plugin(scenario):
         known = registry().find(spec.kind, spec.name)
         source = {"distribution": known.distribution, "version": known.version, "code": code_digest(known.module)}
         found[spec.kind, spec.name] = {"kind": spec.kind, "use": spec.name, **source}
-        waiting += [inner for _, inner in nested_specs(spec)]
     return [found[place] for place in sorted(found)]
 
 

@@ -20,7 +20,7 @@ from linkbench.metrics.intervals import SHARE
 from linkbench.metrics.settings import Measure
 from linkbench.plan.facts import CellFacts
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import Spec, nested_specs
+from linkbench.registry.spec import Spec, every, nested_specs
 from linkbench.results.cells import Value
 from linkbench.results.conclusions import common_size, plain_data, reached, together
 from linkbench.results.verdicts import Photos, Protection, Question, Verdict, value_of
@@ -87,7 +87,7 @@ def step_of(facts: CellFacts, model: Model | None, models: Mapping[str, Model], 
     model: his, None for published predictions; models: all of the scenario; learns: as `Attacker.learns_from` says.
     """
     while_started = [] if model is None else list(_ancestry(model, models))
-    recipes = [spec for each in while_started for spec in _inside(each.recipe)]
+    recipes = list(every(each.recipe for each in while_started))
     if any(_knows_the_tool(spec, facts.plugins["defender"], facts.plugins["poison"]) for spec in recipes):
         return "retrained"
     if any(spec.kind == "recipe" and issubclass(_class_of(spec), Countermeasure) for spec in recipes):
@@ -104,12 +104,6 @@ def _ancestry(model: Model, models: Mapping[str, Model]) -> Iterator[Model]:
     yield model
     if model.start is not None:
         yield from _ancestry(models[model.start], models)
-
-
-def _inside(spec: Spec) -> Iterator[Spec]:
-    yield spec
-    for _, inner in nested_specs(spec):
-        yield from _inside(inner)
 
 
 def _class_of(spec: Spec) -> type[Any]:

@@ -8,7 +8,7 @@ from linkbench.api.data import Artefact
 from linkbench.api.fields import names_phenotypes
 from linkbench.errors import InputError
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import Spec, Wrong, nested_specs
+from linkbench.registry.spec import Spec, Wrong, every, nested_specs
 from linkbench.scenario.file import Model
 
 
@@ -56,14 +56,9 @@ def without_opponents(models: list[Model]) -> list[Wrong]:
     return [Wrong(("models",), what)]
 
 
-def inside(spec: Spec) -> list[Spec]:
-    """All plugins named in the parameters of one, at any depth."""
-    return [part for _, inner in nested_specs(spec) for part in (inner, *inside(inner))]
-
-
 def starting_predictor(recipe: Spec) -> Artefact | None:
     """The trained predictor that a recipe starts from, or None. Raises InputError: no such file, or inside another."""
-    for part in inside(recipe):
+    for part in every(inner for _, inner in nested_specs(recipe)):
         if part.kind == "recipe" and part.plugin().starts_from() is not None:
             raise InputError(
                 f"a predictor cannot stand inside the recipe {recipe.name!r}; give it to a model of its own with the "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, Tag, WithJsonSchema, model_validator
 
 from linkbench.metrics.settings import Measure, Strict, by_form
-from linkbench.registry.spec import Spec
+from linkbench.registry.spec import Spec, every
 from linkbench.scenario.tasks import DEFAULT, TASKS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -110,3 +111,10 @@ class Scenario(NamedTuple):
             **self.settings,
             "measure": self.measure.model_dump(by_alias=True),
         }
+
+
+def every_plugin(scenario: Scenario) -> Iterator[Spec]:
+    """Every plugin that a scenario names, also inside another."""
+    sections = (spec for specs in scenario.specs.values() for spec in specs)
+    models = (spec for model in scenario.models for spec in (model.architecture, model.recipe))
+    return every((*sections, *models))

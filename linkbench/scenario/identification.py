@@ -8,8 +8,8 @@ from pydantic import Field
 
 from linkbench.metrics.settings import Measure, Strict
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import Spec, Wrong
-from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes, without_opponents
+from linkbench.registry.spec import Spec, Wrong, every
+from linkbench.scenario.checks import unknown_models, unknown_phenotypes, without_opponents
 from linkbench.scenario.file import Model, TaskFile, TaskName
 
 UNKNOWN = {"genome": "true genomes", "reference": "a population of genomes"}
@@ -64,7 +64,7 @@ def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -
     for spec in specs["defenders"]:
         wrong += _asks_too_much(spec, "defenders")
     for model in models:
-        wrong += [problem for spec in inside(model.recipe) for problem in _asks_too_much(spec, "models")]
+        wrong += [problem for spec in every([model.recipe]) for problem in _asks_too_much(spec, "models")]
         wrong += unknown_phenotypes(model.recipe, LEARNED, "models", "in identification there is none but")
         wrong += _untaught(model)
     return wrong

@@ -10,8 +10,8 @@ from linkbench.api.schema import Schema
 from linkbench.errors import InputError
 from linkbench.metrics.settings import Measure, Strict
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import Spec, Wrong
-from linkbench.scenario.checks import inside, unknown_models, unknown_phenotypes, without_opponents
+from linkbench.registry.spec import Spec, Wrong, every
+from linkbench.scenario.checks import unknown_models, unknown_phenotypes, without_opponents
 from linkbench.scenario.file import Model, TaskFile
 
 PHENOTYPES_IN = ("poisons", "defenders", "attackers", "cohort")
@@ -78,7 +78,7 @@ def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -
                 f"{model.name}: recipe {recipe.name!r} tells people apart and learns no phenotypes; "
                 f"use another, such as 'standard', or say 'task: identification'",
             )
-            for recipe in (model.recipe, *inside(model.recipe))
+            for recipe in every([model.recipe])
             if recipe.kind == "recipe" and registry().load("recipe", recipe.name).people
         ]
     return wrong
