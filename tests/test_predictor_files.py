@@ -96,6 +96,14 @@ def test_a_file_says_what_its_model_said(made: Path, name: str) -> None:
     assert np.array_equal(mine, said.array("probabilities"))
 
 
+def test_a_predictor_is_trained_on_the_people_of_the_run_whatever_attackers_believe_of_genomes() -> None:
+    for genomes in ("thousand-genomes", "{use: misspecified, slope: 0.5}"):
+        scenario = parse_scenario(parse_yaml("scenario", SCENARIO.replace("{use: thousand-genomes}", genomes)))
+        training, cells = plan_training(scenario, "plain"), make_plan(scenario).cells
+        played = next(cell.steps for cell in cells if cell.model == "plain")
+        assert (training.cohort, training.train) == (played["cohort"], played["train"])
+
+
 def test_a_file_says_where_it_comes_from(made: Path) -> None:
     facts = predictor_files.facts_of(predictor_files.read(made / "plain.safetensors"))
     assert (facts.title, facts.licence, facts.size) == ("a plain one", "CC0-1.0", 32)

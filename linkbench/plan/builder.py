@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from linkbench.api.base import Defender
+from linkbench.api.base import Defender, GenomeSource
 from linkbench.api.data import TEST, TRAIN
 from linkbench.api.resources import Resources
 from linkbench.plan.coordinates import COORDINATES
@@ -104,6 +104,25 @@ class Builder:
         self.steps.setdefault(step.id, step)
         return step.id
 
+    def people(self, genomes: Spec, cohort: Spec, seed: int) -> dict[str, str]:
+        """The genomes as they are, where attackers believe something else of them also that, and who is drawn."""
+        source: GenomeSource = genomes.plugin()
+        inner = source.believed_of()
+        run = "linkbench.stages.link:genomes"
+        base = {"genomes": self.add("genomes", run, seed, specs={"genomes": genomes}, light=True)}
+        if inner is not None:
+            true = Spec("genomes", inner["use"], inner["params"], inner["use"])
+            base = {
+                "genomes": self.add("genomes", run, seed, specs={"genomes": true}, light=True),
+                "believed": base["genomes"],
+            }
+        base["cohort"] = self.add(
+            "cohort", "linkbench.stages.link:cohort", seed,
+            specs={"cohort": cohort}, settings={"split": self.scenario.settings["split"]},
+            inputs={"genomes": base["genomes"]},
+        )  # fmt: skip
+        return base
+
     def train(self, model: Model, base: dict[str, str], seed: int, other_seed: bool = False) -> str:
         """The training of a model, and of the model that it starts from; `other_seed` differs in its seed alone."""
         inputs: dict[str, str] = {name: base[name] for name in ("cohort", "genomes", "poisoned") if name in base}
@@ -114,6 +133,12 @@ class Builder:
         settings = {"other_seed": True} if other_seed else {}
         run = "linkbench.stages.train:train"
         return self.add("train", run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
+
+    def predict(self, train: str, seed: int, *, split: int | None = None, **photos: str) -> str:
+        """What a trained model says: of the photos `published`, or of one split of the `cohort`."""
+        settings = {} if split is None else {"split": split}
+        run = "linkbench.stages.train:predict"
+        return self.add("predict", run, seed, settings=settings, inputs={"train": train, **photos}, on_device=True)
 
     def post(self, protect: str, channel: Spec, seed: int) -> str:
         """Protected photos as posting leaves them."""

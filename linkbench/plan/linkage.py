@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from linkbench.api.base import Attacker, GenomeSource
+from linkbench.api.base import Attacker
 from linkbench.api.data import VALIDATION
 from linkbench.plan.builder import MEASURED, Builder, Cell
 from linkbench.plan.facts import NOTHING
@@ -19,15 +19,7 @@ def add_cells(builder: Builder) -> None:
     """All cells of a linkage scenario."""
     scenario = builder.scenario
     for seed, genomes, cohort in itertools.product(scenario.seeds, scenario.specs["genomes"], scenario.specs["cohort"]):
-        base = _genomes(builder, genomes, seed)
-        base["cohort"] = builder.add(
-            "cohort",
-            "linkbench.stages.link:cohort",
-            seed,
-            specs={"cohort": cohort},
-            settings={"split": scenario.settings["split"]},
-            inputs={"genomes": base["genomes"]},
-        )
+        base = builder.people(genomes, cohort, seed)
         place = {"seed": seed, "genomes": genomes.label, "cohort": cohort.label}
         given = {"genomes": genomes, "cohort": cohort}
         if scenario.models:
@@ -47,22 +39,9 @@ def add_cells(builder: Builder) -> None:
                 _cell(builder, {**place, **nothing}, {**base, "predict": predict}, {**given, "attacker": attacker})
 
 
-def _genomes(builder: Builder, spec: Spec, seed: int) -> dict[str, str]:
-    """The genomes as they are, and where attackers believe something else of them, that."""
-    source: GenomeSource = spec.plugin()
-    inner = source.believed_of()
-    run = "linkbench.stages.link:genomes"
-    table = builder.add("genomes", run, seed, specs={"genomes": spec}, light=True)
-    if inner is None:
-        return {"genomes": table}
-    true = Spec("genomes", inner["use"], inner["params"], inner["use"])
-    return {"genomes": builder.add("genomes", run, seed, specs={"genomes": true}, light=True), "believed": table}
-
-
 def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], given: dict[str, Spec]) -> None:
     """Train every model, protect and publish the photos for each defender and channel, predict and link."""
     seed, scenario = place["seed"], builder.scenario
-    known = {"cohort": base["cohort"]}
     imaginary = registry().load("cohort", given["cohort"].name).imaginary
     asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.specs["attackers"]))
     for model, poison, channel in itertools.product(
@@ -72,10 +51,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
         train = builder.train(model, {**base, **poisoned}, seed)
         held_out: dict[str, str] = {}
         if "clean" in asked:
-            held_out["clean"] = builder.add(
-                "predict", "linkbench.stages.train:predict", seed,
-                settings={"split": VALIDATION}, inputs={"train": train, **known}, on_device=True,
-            )  # fmt: skip
+            held_out["clean"] = builder.predict(train, seed, split=VALIDATION, cohort=base["cohort"])
         curves = builder.add(
             "curves",
             "linkbench.stages.train:curves",
@@ -87,16 +63,10 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
         for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != NOTHING):
             protect = builder.protect(defender, channel, model, base, seed)
             publish, quality = builder.publish(protect, channel, base, seed, imaginary)
-            predict = builder.add(
-                "predict", "linkbench.stages.train:predict", seed,
-                inputs={"train": train, "published": publish}, on_device=True,
-            )  # fmt: skip
+            predict = builder.predict(train, seed, published=publish)
             if "protected" in asked:
                 own = builder.protect(defender, channel, model, base, seed, split=VALIDATION, own=True)
-                held_out["protected"] = builder.add(
-                    "predict", "linkbench.stages.train:predict", seed,
-                    inputs={"train": train, "published": builder.post(own, channel, seed)}, on_device=True,
-                )  # fmt: skip
+                held_out["protected"] = builder.predict(train, seed, published=builder.post(own, channel, seed))
             epsilon = defender.params.get("epsilon")
             here = {"model": model.name, "poison": poison.label, "defender": defender.label, "epsilon": epsilon}
             steps = {
@@ -108,10 +78,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             }  # fmt: skip
             if any(attacker.plugin().leaks() for attacker in scenario.specs["attackers"]):
                 plain = builder.protect(_nobody(), channel, model, base, seed)
-                steps["unprotected"] = builder.add(
-                    "predict", "linkbench.stages.train:predict", seed,
-                    inputs={"train": train, "published": builder.post(plain, channel, seed)}, on_device=True,
-                )  # fmt: skip
+                steps["unprotected"] = builder.predict(train, seed, published=builder.post(plain, channel, seed))
             if scenario.measure.detect and defender.name != NOTHING:
                 steps["detect"] = _detection(builder, defender, channel, model, base, seed, publish)
             seen = builder.seen(model, poison, defender)

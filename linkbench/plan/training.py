@@ -40,20 +40,11 @@ def plan_training(scenario: Scenario, name: str | None) -> Training:
         if len(found) > 1:
             raise InputError(f"the scenario spans {len(found)} points of {what!r}; a predictor has one. Use --set")
     builder, seed = Builder(scenario), scenario.seeds[0]
-    genomes, cohort = scenario.specs["genomes"][0], scenario.specs["cohort"][0]
-    base = {"genomes": builder.add("genomes", "linkbench.stages.link:genomes", seed, specs={"genomes": genomes})}
-    base["cohort"] = builder.add(
-        "cohort", "linkbench.stages.link:cohort", seed,
-        specs={"cohort": cohort}, settings={"split": scenario.settings["split"]}, inputs={"genomes": base["genomes"]},
-    )  # fmt: skip
+    base = builder.people(scenario.specs["genomes"][0], scenario.specs["cohort"][0], seed)
     train = builder.train(model, base, seed)
     validated, tested = (
-        builder.add(
-            "predict", "linkbench.stages.train:predict", seed,
-            settings={"split": split}, inputs={"train": train, "cohort": base["cohort"]}, on_device=True,
-        )
-        for split in (VALIDATION, TEST)
-    )  # fmt: skip
+        builder.predict(train, seed, split=split, cohort=base["cohort"]) for split in (VALIDATION, TEST)
+    )
     return Training(Plan(builder.steps, []), model, base["cohort"], train, validated, tested)
 
 
