@@ -81,6 +81,7 @@ def check_new(folder: Path) -> None:
 def _save(run: dict[str, Any], read: Read, folder: Path, cells: dict[str, dict[str, Any]], axes: list[str]) -> Saved:
     from PIL import Image
 
+    columns = [axis for axis in COORDINATES if axis != "attacker"]
     rows, taken = [], set[str]()
     for cell in cells.values():
         within = _unused(safe_name("_".join(str(cell[axis]) for axis in axes if cell[axis] is not None)), taken)
@@ -92,12 +93,10 @@ def _save(run: dict[str, Any], read: Read, folder: Path, cells: dict[str, dict[s
             name = names[row].decode("utf-8", "replace")
             file = _unused(safe_name(re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name)), used)
             Image.fromarray(_pixels(photos[place])).save(folder / within / f"{file}.png", "PNG")
-            rows.append(
-                [f"{within}/{file}.png", name, *(_cell(cell[axis]) for axis in COORDINATES if axis != "attacker")]
-            )
+            rows.append([f"{within}/{file}.png", name, *(cell[axis] for axis in columns)])
     with replacing(folder / "index.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
         written = csv.writer(table, lineterminator="\n")
-        written.writerow(["file", "photo", *(axis for axis in COORDINATES if axis != "attacker")])
+        written.writerow(["file", "photo", *columns])
         written.writerows(rows)
     return Saved(len(rows), len(taken))
 
@@ -116,10 +115,6 @@ def _pixels(photo: Array) -> Array:
     """uint8 [h, w, 3] of uint8 or float [3, h, w]."""
     eight = photo if photo.dtype == np.uint8 else np.rint(np.clip(photo, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(np.asarray(eight).transpose(1, 2, 0))
-
-
-def _cell(value: Any) -> Any:
-    return "" if value is None else value
 
 
 def _artefact(run: dict[str, Any], read: Read, cell: dict[str, Any], stage: str) -> Artefact:

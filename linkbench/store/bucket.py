@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from linkbench.errors import MissingExtraError, StoreError
 from linkbench.store.blobs import Info, Local
-from linkbench.store.cache import Cache
+from linkbench.store.cache import Cache, is_full
 
 PAUSES = (1.0, 4.0, 15.0)
 """Seconds before a request is tried again that was refused for the moment, besides what the library tries itself."""
@@ -104,7 +104,7 @@ class Bucket:
                     self.cache.put(name, temporary)
                 return
             except OSError as error:
-                if attempt or not _full(error):
+                if attempt or not is_full(error):
                     raise
 
     def temporary(self, suffix: str) -> AbstractContextManager[Path]:
@@ -176,7 +176,7 @@ class Bucket:
             except (FileNotFoundError, FileExistsError):
                 raise
             except Exception as error:
-                if here and _full(error):
+                if here and is_full(error):
                     raise
                 if pause is None or not _passing(error):
                     raise self._refused(error) from error
@@ -233,10 +233,6 @@ def _modified(found: dict[str, Any], unknown: float) -> float:
         if isinstance(value, int | float):
             return float(value)
     return unknown
-
-
-def _full(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _passing(error: Exception) -> bool:

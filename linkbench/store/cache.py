@@ -28,6 +28,11 @@ def quantity(text: str, units: dict[str, float]) -> float | None:
     return None if found is None or found[2] not in units else float(found[1]) * units[found[2]]
 
 
+def is_full(error: Exception) -> bool:
+    """Whether a disk of this machine has no room left, or none for this user."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 class Cache(Folder):
     """A folder of copies. room: bytes that they may take; one that is larger stays until the next comes.
 
@@ -82,6 +87,6 @@ class Cache(Folder):
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_full(error):
                 self._shrink(0)
             raise
