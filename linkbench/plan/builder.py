@@ -101,8 +101,9 @@ class Builder:
         light: bool = False,
     ) -> str:
         step = Step(stage, run, dict(specs or {}), dict(settings or {}), dict(inputs or {}), seed, on_device, light)
-        self.steps.setdefault(step.id, step)
-        return step.id
+        id_ = step.id  # a digest of all that is in it
+        self.steps.setdefault(id_, step)
+        return id_
 
     def people(self, genomes: Spec, cohort: Spec, seed: int) -> dict[str, str]:
         """The genomes as they are, where attackers believe something else of them also that, and who is drawn."""

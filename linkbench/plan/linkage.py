@@ -43,6 +43,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
     """Train every model, protect and publish the photos for each defender and channel, predict and link."""
     seed, scenario = place["seed"], builder.scenario
     imaginary = registry().load("cohort", given["cohort"].name).imaginary
+    leaked = any(attacker.plugin().leaks() for attacker in scenario.specs["attackers"])
     asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.specs["attackers"]))
     for model, poison, channel in itertools.product(
         scenario.opponents, scenario.specs["poisons"], scenario.specs["channels"]
@@ -76,7 +77,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             played = {
                 **given, "model": model.architecture, "poison": poison, "defender": defender, "channel": channel
             }  # fmt: skip
-            if any(attacker.plugin().leaks() for attacker in scenario.specs["attackers"]):
+            if leaked:
                 plain = builder.protect(_nobody(), channel, model, base, seed)
                 steps["unprotected"] = builder.predict(train, seed, published=builder.post(plain, channel, seed))
             if scenario.measure.detect and defender.name != NOTHING:
