@@ -7,7 +7,6 @@ from typing import Any
 
 from linkbench.report import document, numbers
 from linkbench.report.brief import MARKS
-from linkbench.report.svg import Markup
 from linkbench.report.tables import HEADINGS, place_text
 from linkbench.results.cells import cleaned, varying
 from linkbench.results.difference import Difference, Pair
@@ -66,14 +65,9 @@ def to_json(found: Difference) -> str:
 
 def to_html(found: Difference, names: tuple[str, str]) -> str:
     """A page without script and without network."""
-    import jinja2
-
     heads, rows = table(found)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(document.source("compared.html")).render(
-        css=Markup(document.source("page.css").replace("/*choices*/", "")),
+    return document.fill(
+        document.source("compared.html"), document.source("page.css").replace("/*choices*/", ""),
         names=[cleaned(name) for name in names], heads=heads, rows=rows,
         differs=[cleaned(one) for one in found.differs], said=conclusion(found), legend=legend(found),
     )  # fmt: skip
