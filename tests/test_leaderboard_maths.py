@@ -209,13 +209,13 @@ def standings(better: dict[str, np.ndarray], seeds: int = 1) -> Standings:
 
 def test_a_defence_that_saw_its_opponent_plays_no_game() -> None:
     table = standings({"none": np.arange(50), "blur": np.arange(50) + 1, "pgd": np.arange(50) + 300})
-    assert [found.rows for found in game.games(table, rank(table))] == [3]
+    assert [found.rows for found in game.games(rank(table))] == [3]
     rows = [*table.rows[:2], table.rows[2]._replace(tailored=True)]
     seen = table._replace(rows=rows)
-    assert game.games(seen, rank(seen)) == []
+    assert game.games(rank(seen)) == []
     assert "One defence takes no part" in text.game(played=False, tailored=1)
     more = seen._replace(rows=[*rows, table.rows[1]._replace(key="again", label="again")])
-    assert [found.rows for found in game.games(more, rank(more))] == [3]
+    assert [found.rows for found in game.games(rank(more))] == [3]
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ class Board(NamedTuple):
 def sheet(table: Standings) -> Sheet:
     """A table, ranked."""
     ranking = rank(table)
-    return Sheet(table, ranking, attackers(table, ranking), games(table, ranking))
+    return Sheet(table, ranking, attackers(table, ranking), games(ranking))
 
 
 def assemble(board: Path) -> Board:

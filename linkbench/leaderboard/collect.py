@@ -174,7 +174,7 @@ def _cells(folder: Path, results: Results) -> tuple[int, str, list[tuple[CellRec
     seen: dict[int, list[tuple[dict[str, Any], photos.CellPhotos]]] = defaultdict(list)
     for cell in results.run["cells"]:
         if not cell["failed"] and looks_at(results.run["sees"][cell["attacker"]]):
-            rank = _rank_file(folder, cell["id"])
+            rank = files.read_ranks(folder, cell["id"])
             population = int(rank.meta["population"])
             found.add((population, str(rank.meta.get("genomes", ""))))
             seen[cell["seed"]].append((cell, _photos(rank, folder, wanted.k, wanted.n, population)))
@@ -214,16 +214,7 @@ def _metrics(results: Results) -> Any:
 def _linked(folder: Path, cells: list[tuple[CellRecord, photos.CellPhotos]]) -> dict[int, Array]:
     """By seed the rows of the cohort that are linked."""
     first = {record.seed: record.id for record, _ in reversed(cells)}
-    return {seed: np.asarray(_rank_file(folder, id_).array("photo")) for seed, id_ in first.items()}
-
-
-def _rank_file(folder: Path, cell: str) -> Artefact:
-    try:
-        return tensorfile.read(folder / "ranks" / f"{cell}.safetensors")
-    except (OSError, TensorFileError) as error:
-        raise InputError(
-            f"{folder}/ranks/{cell}.safetensors cannot be read ({error}); run the scenario again"
-        ) from None
+    return {seed: np.asarray(files.read_ranks(folder, id_).array("photo")) for seed, id_ in first.items()}
 
 
 def _photos(rank: Artefact, folder: Path, k: int, n: int, population: int) -> photos.CellPhotos:

@@ -15,7 +15,7 @@ import numpy as np
 
 from linkbench.api.data import Array
 from linkbench.errors import MissingExtraError
-from linkbench.leaderboard.board import Opponent, Standing, Standings
+from linkbench.leaderboard.board import Opponent, Standing
 from linkbench.leaderboard.ranking import NEAR, Ranking
 
 SLACK = 1e-9
@@ -96,7 +96,7 @@ def _program(cost: Array, upper: Array, limit: Array, equal: Array, bounds: list
     return solution
 
 
-def games(table: Standings, ranking: Ranking) -> list[Game]:
+def games(ranking: Ranking) -> list[Game]:
     """The game among all rows that take part and knew no opponent, and among those of every budget that two share."""
     rows = [place.row for place in ranking.places if place.judged and not place.row.tailored]
     budgets = sorted({row.epsilon for row in rows if row.epsilon is not None and not row.control})

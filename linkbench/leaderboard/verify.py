@@ -83,7 +83,7 @@ def check(entry: Entry) -> Check:
                 recomputed += 1
                 problems += [wrong] if wrong else []
             try:
-                problems += _budgets(entry, stored)
+                problems += _budgets(entry)
             except DAMAGED as error:
                 problems.append(f"the budgets of the scenario are damaged ({type(error).__name__}: {error})")
     if entry.content() != entry.digest:
@@ -241,7 +241,7 @@ def _differs(what: str, written: Interval, found: Interval) -> str:
     return f"{what} is written as {next(shown)}; the photos give {next(shown)}"
 
 
-def _budgets(entry: Entry, stored: Photos) -> Iterator[str]:
+def _budgets(entry: Entry) -> Iterator[str]:
     """Recorded budgets against parameters, measured changes against budgets, and the flags that follow from both."""
     played = Plugins(entry)
     behind: dict[str, list[CellRecord]] = defaultdict(list)
