@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterator
 
+from linkbench.registry.code_digest import version_of
 from linkbench.registry.spec import Spec
 from linkbench.scenario.file import Scenario, every_plugin
 
@@ -29,7 +29,5 @@ def _missing_for(spec: Spec) -> Iterator[str]:
             yield f"{spec.kind} {spec.label} reads {path}, which does not exist"
     for library in plugin.libraries:
         name = re.split(r"[^\w.-]", library)[0]
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+        if version_of(name) is None:
             yield f"{spec.kind} {spec.label} needs {name}, which is not installed: pip install {name}"

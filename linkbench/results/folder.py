@@ -19,7 +19,7 @@ from linkbench.errors import InputError, TensorFileError
 from linkbench.execution.records import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
-from linkbench.registry.code_digest import code_digest
+from linkbench.registry.code_digest import code_digest, version_of
 from linkbench.registry.foreign import OWN
 from linkbench.registry.registry import registry
 from linkbench.results import ladders
@@ -189,15 +189,7 @@ def _brief(value: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    import importlib.metadata
-
-    out = {}
-    for name in ("numpy", "torch"):
-        try:
-            out[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return out
+    return {name: version for name in ("numpy", "torch") if (version := version_of(name)) is not None}
 
 
 def check_folder(folder: Path) -> None:
