@@ -9,6 +9,7 @@ from typing import Any
 from linkbench.results.cells import MeasuredCell, Value
 from linkbench.results.conclusions import to_json as conclusions_to_json
 from linkbench.results.results import Results
+from linkbench.results.transfer import to_json as transfer_to_json
 
 FORMAT = 1
 """Version of the document."""
@@ -18,7 +19,7 @@ def to_json(results: Results) -> str:
     """The document; numbers that are none stand there as null.
 
     format; name, versions, device, machine; cells: place, facts, flags, success ([{k, n, value, low, high}]) and
-    metrics by name; failed: place, stage, reason; conclusions: as in run.json.
+    metrics by name; failed: place, stage, reason; conclusions and transfer: as in run.json.
     """
     run = results.run
     document = {
@@ -28,6 +29,7 @@ def to_json(results: Results) -> str:
         "cells": [_cell(cell) for cell in results.cells],
         "failed": [each._asdict() for each in results.failed],
         "conclusions": conclusions_to_json(results.conclusions()),
+        "transfer": transfer_to_json(results.transfer()),
     }
     return json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False)
 

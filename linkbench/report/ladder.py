@@ -37,7 +37,7 @@ def tables(ladders: list[Ladder], level: str) -> Matrices | None:
         highest = max([*values, ladder.plain.success.value if ladder.plain else 0.0]) or 1.0
         judged = ladder.plain is not None
         rows = [(name_of(climb.protection), _row(climb, highest, judged)) for climb in ladder.climbs]
-        found.append(Matrix(_where(ladder, ladders), columns, rows))
+        found.append(Matrix(where(ladder.place, [each.place for each in ladders]), columns, rows))
     first = ladders[0]
     plain = "" if first.plain is None else (
         f" Without a defence the strongest attacker links {numbers.percent(first.plain.success.value)}"
@@ -66,10 +66,10 @@ def _row(climb: Climb, highest: float, judged: bool) -> list[Square | None]:
     ]
 
 
-def _where(ladder: Ladder, among: list[Ladder]) -> str:
-    """The place of a ladder, as far as it differs from others."""
-    differing = [name for name in PLACE if len({one.place[name] for one in among}) > 1]
-    return " · ".join(f"{name} {cleaned(ladder.place[name])}" for name in differing)
+def where(place: dict[str, str], among: list[dict[str, str]]) -> str:
+    """A place, as far as it differs from others."""
+    differing = [name for name in PLACE if len({one[name] for one in among}) > 1]
+    return " · ".join(f"{name} {cleaned(place[name])}" for name in differing)
 
 
 def sentences(ladders: list[Ladder]) -> list[str]:

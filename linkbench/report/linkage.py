@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkbench.report import claims, defences, detection, figures, ladder, pooling, summary, training
+from linkbench.report import claims, defences, detection, figures, ladder, pooling, summary, training, transfer
 from linkbench.report.defences import Matrices
 from linkbench.report.figures import Section
 from linkbench.report.material import Material, TaskReport
@@ -21,6 +21,7 @@ def _sentences(material: Material) -> list[str]:
 def _matrices(material: Material) -> list[Matrices]:
     found = (
         ladder.tables(material.results.ladders(), material.level),
+        transfer.tables(material.results.transfer(), material.level),
         defences.matrices(material.cells, material.parts, material.level),
     )
     return [each for each in found if each]

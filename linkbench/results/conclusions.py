@@ -85,14 +85,18 @@ def _setting(
     yardstick, budget = {}, {}
     for cell in group:
         known = CellFacts.from_json(cell["facts"])
-        poison = "" if known.unpoisoned else cell["poison"]
-        defender = "" if poison and known.undefended else cell["defender"]
-        protection = Protection(poison, defender, cell["epsilon"])
+        protection = protection_of(cell, known)
         yardstick[protection], budget[protection] = known.yardstick, known.budget
         attacker = cell["attacker"] if place[2] != ANY else f"{cell['attacker']} on {cell['model']}"
         met.setdefault(protection, {}).setdefault(attacker, []).append(measured[cell["id"]])
     joined = {key: {name: together(parts) for name, parts in own.items()} for key, own in met.items()}
     return judge(joined, yardstick, budget, dict(zip(SETTING, place, strict=True)), question)
+
+
+def protection_of(cell: Mapping[str, Any], facts: CellFacts) -> Protection:
+    """How photos were protected in a cell of run.json."""
+    poison = "" if facts.unpoisoned else cell["poison"]
+    return Protection(poison, "" if poison and facts.undefended else cell["defender"], cell["epsilon"])
 
 
 def asked_of(files: Mapping[str, Artefact], measure: Measure) -> dict[str, Photos]:

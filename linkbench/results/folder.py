@@ -22,7 +22,7 @@ from linkbench.plan.builder import Cell, Plan
 from linkbench.registry.code_digest import code_digest, version_of
 from linkbench.registry.foreign import OWN
 from linkbench.registry.registry import registry
-from linkbench.results import ladders
+from linkbench.results import ladders, transfer
 from linkbench.results.conclusions import asked_of, conclude, to_json
 from linkbench.results.flags import Facts, flag
 from linkbench.results.ladders import step_of
@@ -133,6 +133,11 @@ def describe(
         "conclusions": to_json(conclude(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])),
         "ladders": ladders.to_json(
             ladders.climb(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])
+            if scenario.specs["attackers"]
+            else []
+        ),
+        "transfer": transfer.to_json(
+            transfer.cross(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])
             if scenario.specs["attackers"]
             else []
         ),

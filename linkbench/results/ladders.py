@@ -22,7 +22,7 @@ from linkbench.plan.facts import CellFacts
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, every, nested_specs
 from linkbench.results.cells import Value
-from linkbench.results.conclusions import common_size, plain_data, reached, together
+from linkbench.results.conclusions import common_size, plain_data, protection_of, reached, together
 from linkbench.results.verdicts import Photos, Protection, Question, Verdict, value_of
 from linkbench.scenario.file import Model
 
@@ -128,6 +128,18 @@ def climb(
 
     Arguments as of `linkbench.results.conclusions.conclude`; each cell has its `step`.
     """
+    found = [_ladder(*each) for each in by_place(scenario, cells, sees, ranks)]
+    return [ladder for ladder in found if ladder.climbs]
+
+
+def by_place(
+    scenario: Mapping[str, Any],
+    cells: Sequence[Mapping[str, Any]],
+    sees: Mapping[str, Iterable[str]],
+    ranks: Callable[[str], Artefact],
+) -> Iterator[tuple[dict[str, str], Sequence[Mapping[str, Any]], Sequence[Photos], Question]]:
+    """Every PLACE with its cells whose attackers look at photos and are told nothing of the truth, what each reached,
+    and what was asked of all; none of published predictions. Arguments as of `climb`."""
     measure = Measure.model_validate(scenario["measure"])
     k = min(measure.top_k)
     places: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
@@ -135,16 +147,13 @@ def climb(
         shown = set(sees[cell["attacker"]])
         if not cell["failed"] and shown and "truth" not in shown and scenario["models"]:
             places.setdefault(tuple(str(cell[name]) for name in PLACE), []).append(cell)
-    out = []
     for place, group in places.items():
         files = [ranks(cell["id"]) for cell in group]
         n = common_size(files, measure, k)
         if n is not None:
             seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
             question = Question(k, n, measure.level, measure.resamples, seed)
-            found = _ladder(dict(zip(PLACE, place, strict=True)), group, reached(files, k, n), question)
-            out += [found] if found.climbs else []
-    return out
+            yield dict(zip(PLACE, place, strict=True)), group, reached(files, k, n), question
 
 
 def _ladder(
@@ -158,31 +167,31 @@ def _ladder(
         if facts.yardstick == "none":
             plain.setdefault(who, []).append(own)
         elif not facts.yardstick:
-            poison = "" if facts.unpoisoned else cell["poison"]
-            defender = "" if poison and facts.undefended else cell["defender"]
-            key = Protection(poison, defender, cell["epsilon"]), cell["step"]
+            key = protection_of(cell, facts), cell["step"]
             met.setdefault(key, {}).setdefault(who, []).append(own)
-    best = {key: _strongest(own) for key, own in met.items()}
-    without = _strongest(plain) if plain else None
+    best = {key: strongest(own) for key, own in met.items()}
+    without = strongest(plain) if plain else None
     verdicts = _verdicts([own for _, own in best.values()], None if without is None else without[1], question.level)
     rungs: dict[Protection, list[Rung]] = {}
     for ((protection, step), (who, own)), verdict in zip(best.items(), verdicts, strict=True):
-        rungs.setdefault(protection, []).append(Rung(step, who, _value(own, question), verdict))
+        rungs.setdefault(protection, []).append(Rung(step, who, value_in(own, question), verdict))
     order = list(STEPS)
     climbs = tuple(
         Climb(protection, tuple(sorted(own, key=lambda rung: order.index(rung.step))))
         for protection, own in rungs.items()
     )
-    bare = None if without is None else Rung("", without[0], _value(without[1], question), None)
+    bare = None if without is None else Rung("", without[0], value_in(without[1], question), None)
     return Ladder(place, question, bare, climbs)
 
 
-def _strongest(met: Mapping[str, list[Photos]]) -> tuple[str, Photos]:
+def strongest(met: Mapping[str, list[Photos]]) -> tuple[str, Photos]:
+    """Who does best over all seeds, and what he reached; met: by attacker what he reached in each seed."""
     joined = {who: together(parts) for who, parts in met.items()}
     return max(joined.items(), key=lambda item: item[1].mean)  # the first of equals
 
 
-def _value(photos: Photos, question: Question) -> Value:
+def value_in(photos: Photos, question: Question) -> Value:
+    """The success over all photos with its interval."""
     return value_of(photos.mean, photos.success[:, None], photos.identity, photos.weight[:, None], SHARE, question)
 
 

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from linkbench.errors import InputError
-from linkbench.results import ladders
+from linkbench.results import ladders, transfer
 from linkbench.results.cells import (
     Failed,
     MeasuredCell,
@@ -23,6 +23,7 @@ from linkbench.results.cells import (
 from linkbench.results.conclusions import from_json
 from linkbench.results.ladders import Ladder
 from linkbench.results.table import Row
+from linkbench.results.transfer import Transfer
 from linkbench.results.verdicts import Setting
 
 if TYPE_CHECKING:
@@ -108,6 +109,17 @@ class Results:
             return ladders.from_json(self.run.get("ladders", []))
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"the ladders in run.json are damaged ({error!r}); run the scenario again") from None
+
+    def transfer(self) -> list[Transfer]:
+        """Which networks each defence holds against, by those that it saw; empty where attackers had one network alone,
+        where no defence was made for certain ones, or where an earlier linkbench did not say.
+
+        Raises InputError where run.json is damaged.
+        """
+        try:
+            return transfer.from_json(self.run.get("transfer", []))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"the transfer in run.json is damaged ({error!r}); run the scenario again") from None
 
     def __repr__(self) -> str:
         name = self.run.get("scenario", {}).get("name", "")
