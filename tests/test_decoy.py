@@ -16,18 +16,23 @@ from linkbench.api.knowledge import Knowledge
 from linkbench.api.schema import PAPER
 from linkbench.defenders.decoy_pgd import DecoyPGD
 from linkbench.defenders.decoys import (
+    NEARNESS,
     Match,
     Pool,
+    Resemble,
     certain,
     commonest,
     draw,
     find_pool,
+    meet,
     side_by_side,
     targets,
     variants,
+    with_features,
 )
 from linkbench.defenders.others import MOST
 from linkbench.errors import PluginError
+from linkbench.models.features import deep_features
 from linkbench.models.predictor import Ensemble, Predictor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,8 +42,8 @@ NETWORK = predictor()
 PHOTOS = random_photos(COUNT)
 OTHERS = random_photos(2 * PEOPLE, seed=3)
 STUDIED = study_set(OTHERS, NETWORK, [100 + row // 2 for row in range(2 * PEOPLE)])
-POOL = find_pool(STUDIED)
-OBJECTIVES = ("matched", "variants", "constant")
+POOL = find_pool(STUDIED, features=True)
+OBJECTIVES = ("matched", "features", "variants", "constant")
 
 
 def told(identity: tuple[int, ...] = tuple(range(COUNT)), seed: int = 7, pool: Pool = POOL) -> Knowledge:
@@ -107,7 +112,7 @@ def test_kept_phenotypes_stay() -> None:
     assert torch.equal(theirs[chosen], sex)
     nobody = torch.zeros_like(allowed)
     assert torch.equal(draw(told(), POOL, nobody), draw(told(), POOL, None))
-    shall = targets("matched", ("sex",), PHOTOS, looks, POOL, told())
+    shall = targets("matched", meet(("sex",), PHOTOS, looks, POOL, told()), POOL, PAPER)
     assert torch.equal(variants(shall.log(), PAPER)[:, 0], sex)
 
 
@@ -128,8 +133,10 @@ def test_a_pool_is_one_photo_each_of_people() -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_photos_look_like_their_decoys(objective: str) -> None:
     known, far = told(), defender(objective=objective, epsilon=0.3, steps=30)
+    said = POOL.log_probs[draw(known, POOL, None)].exp()
     target = {
-        "matched": POOL.log_probs[draw(known, POOL, None)].exp(),
+        "matched": said,
+        "features": said,
         "variants": certain(variants(POOL.log_probs, PAPER)[draw(known, POOL, None)], PAPER, 1),
         "constant": certain(commonest(POOL, PAPER), PAPER, 1).expand(COUNT, -1, -1),
     }[objective]
@@ -149,6 +156,45 @@ def test_divergence_is_that_of_its_definition() -> None:
     torch.testing.assert_close(-match.value(log_probs), expected)
     assert torch.equal(match.met(log_probs), expected <= 0.5)  # type: ignore[arg-type]
     torch.testing.assert_close(match.value(target[:, 0].log()), torch.zeros(COUNT, dtype=torch.float64))
+
+
+def test_features_are_matched_beside_what_is_said() -> None:
+    """Of photos that say the same, those whose last layers see the decoy are closer to it."""
+    known = told()
+    apart = {}
+    for objective in ("matched", "features"):
+        out = defender(objective=objective, epsilon=0.3, steps=30).perturb(PHOTOS, known)
+        seen = torch.cat(
+            [part / scale for part, scale in zip(deep_features(NETWORK)(out), POOL.scales, strict=True)], 1
+        )
+        assert POOL.features is not None
+        apart[objective] = (seen - POOL.features[draw(known, POOL, None)]).square().sum(dim=1).mean()
+    assert apart["features"] < 0.7 * apart["matched"]
+
+
+def test_features_of_two_people_are_one_apart_in_every_network() -> None:
+    assert POOL.features is not None
+    everybody = range(PEOPLE)
+    parts = POOL.features.split([part.shape[1] for part in deep_features(NETWORK)(PHOTOS)], dim=1)
+    assert len(parts) == len(POOL.scales)
+    for part in parts:
+        pairs = [(part[one] - part[other]).square().sum() for one in everybody for other in everybody if one != other]
+        assert float(torch.stack(pairs).mean()) == pytest.approx(1, rel=1e-4)
+    assert find_pool(STUDIED).features is None
+
+
+def test_resemblance_is_divergence_and_distance() -> None:
+    said = Match(POOL.log_probs[:COUNT].exp(), 0.5)
+    assert POOL.features is not None
+    goal = Resemble(said, POOL.features[:COUNT], len(POOL.scales))
+    looks = with_features(NETWORK, NETWORK, POOL.scales)
+    seen = looks(PHOTOS)
+    log_probs, features = seen[:, : PAPER.width], seen[:, PAPER.width :]
+    distance = (features - POOL.features[:COUNT]).square().sum(dim=1) / len(POOL.scales)
+    torch.testing.assert_close(goal.value(seen), said.value(log_probs) - NEARNESS * distance.double())
+    assert torch.equal(goal.met(seen), said.met(log_probs))  # type: ignore[arg-type]
+    index = torch.tensor([5, 2])
+    torch.testing.assert_close(goal.rows(index).value(seen[index]), goal.value(seen)[index])
 
 
 def test_matched_photos_are_left_alone() -> None:

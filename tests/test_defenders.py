@@ -41,6 +41,7 @@ EVERY: dict[str, Defender] = {
     "decoy-pgd": DecoyPGD(epsilon=0.02, steps=4),
     "decoy-pgd variants": DecoyPGD(epsilon=0.02, steps=4, objective="variants", keep=("sex",)),
     "decoy-pgd constant": DecoyPGD(epsilon=0.02, steps=4, objective="constant", tolerance=0.01),
+    "decoy-pgd features": DecoyPGD(epsilon=0.02, steps=4, objective="features", tolerance=0.1),
     "joint-pgd transfer": JointPGD(
         epsilon=0.02, steps=4, momentum=1, diversity=0.7, translation=5, scales=3, neighbours=2, restarts=2
     ),
@@ -52,7 +53,9 @@ EVERY: dict[str, Defender] = {
 NETWORK = predictor()
 PHOTOS = random_photos(COUNT)
 DECOYS = study_set(random_photos(24, seed=3), NETWORK, [100 + row // 2 for row in range(24)])
-KNOWN = replace(knowledge(COUNT, NETWORK), identity=tuple(range(COUNT)), learned=DecoyPGD().learn(DECOYS))
+KNOWN = replace(
+    knowledge(COUNT, NETWORK), identity=tuple(range(COUNT)), learned=DecoyPGD(objective="features").learn(DECOYS)
+)
 
 
 def run(defender: Defender, batch: int = COUNT) -> Tensor:

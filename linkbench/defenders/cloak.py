@@ -13,7 +13,7 @@ from linkbench.api import seeds
 from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.errors import PluginError
 from linkbench.metrics.image_quality import dssim
-from linkbench.models.features import Features, deep_features, distance
+from linkbench.models.features import Features, deep_features, distance, joined
 
 BATCH = 64
 """Photos whose features are computed at a time."""
@@ -53,12 +53,6 @@ class Limits(NamedTuple):
     epsilon: float
     steps: int
     step: float
-
-
-def joined(features: Features, photos: Tensor, scales: tuple[float, ...]) -> Tensor:
-    """[n, D], the features of all networks side by side, each of length about 1."""
-    parts = features(photos)
-    return torch.cat([part.float() / scale for part, scale in zip(parts, scales, strict=True)], dim=1)
 
 
 def find_targets(study_set: StudySet, candidates: int) -> Targets:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from linkbench.api.knowledge import Knowledge, StudySet
+    from linkbench.defenders.objectives import Objective
 
 
 class DecoyPGD(Iterated):
@@ -27,10 +28,10 @@ class DecoyPGD(Iterated):
     needs: ClassVar[frozenset[str]] = frozenset({"predictor"})
 
     epsilon: Epsilon = 0.025
-    objective: Literal["matched", "variants", "constant"] = Field(
+    objective: Literal["matched", "features", "variants", "constant"] = Field(
         default="matched",
-        description="all that predictors say of the decoy's photo, the variants they see in it, or for everybody the "
-        "variants that most people show",
+        description="all that predictors say of the decoy's photo, that and what their last layers see in it, the "
+        "variants they see in it, or for everybody the variants that most people show",
     )
     keep: MaybePhenotypes = Field(
         (), description="phenotypes that the decoy shares with the photo, as predicted: less to change, but they leak"
@@ -47,7 +48,7 @@ class DecoyPGD(Iterated):
         """The people who may become decoys. Raises PluginError with fewer than two people."""
         from linkbench.defenders.decoys import find_pool
 
-        return find_pool(studied)
+        return find_pool(studied, features=self.objective == "features")
 
     def spares(self) -> bool:
         return self.tolerance is not None
@@ -63,6 +64,12 @@ class DecoyPGD(Iterated):
         if not isinstance(pool, decoys.Pool):
             raise PluginError("decoy-pgd chooses decoys among people whom it has studied, but was given none")
         looks, _ = decoys.side_by_side(knowledge.predictor)
-        target = decoys.targets(self.objective, self.keep, photos, looks, pool, knowledge)
+        chosen = decoys.meet(self.keep, photos, looks, pool, knowledge)
+        match = decoys.Match(decoys.targets(self.objective, chosen, pool, knowledge.schema), self.tolerance)
+        goal: Objective = match
+        if self.objective == "features":
+            assert pool.features is not None  # `learn` finds them for this objective
+            goal = decoys.Resemble(match, pool.features[chosen], len(pool.scales))
+            looks = decoys.with_features(looks, knowledge.predictor, pool.scales)
         sight = self.sight(replace(knowledge, predictor=looks))
-        return ascend(photos, sight, decoys.Match(target, self.tolerance), self.ascent(), knowledge)
+        return ascend(photos, sight, goal, self.ascent(), knowledge)

@@ -18,14 +18,21 @@ from linkbench.api.schema import Schema
 from linkbench.defenders.objectives import Objective
 from linkbench.defenders.others import batches, choose, secret_order, shown
 from linkbench.defenders.sight import Predictor
+from linkbench.models.features import deep_features, joined
+
+NEARNESS = 4.0
+"""What the features of one network weigh against what it says, in nats, where they lie as far apart as two people's."""
 
 
 class Pool(NamedTuple):
     """People who may become decoys: identity, int64 [D], and what each of M predictors says of one photo of each,
-    log-probabilities float64 [D, M, V]."""
+    log-probabilities float64 [D, M, V]. features: float32 [D, F], of all networks side by side, each divided by its
+    scale, the root mean square distance between two of the people; none of both where nobody asked."""
 
     identity: Array
     log_probs: Tensor
+    features: Tensor | None = None
+    scales: tuple[float, ...] = ()
 
 
 def side_by_side(predictor: Any) -> tuple[Predictor, int]:
@@ -39,17 +46,25 @@ def side_by_side(predictor: Any) -> tuple[Predictor, int]:
     return lambda photos: torch.cat([member(photos) for member in members], dim=1), len(members)
 
 
-def find_pool(studied: StudySet) -> Pool:
+def find_pool(studied: StudySet, *, features: bool = False) -> Pool:
     """One photo each of people among the studied, at most MOST of them, drawn by the study's seed.
 
-    Raises PluginError with fewer than two people.
+    features: whether their deep features are wanted. Raises PluginError with fewer than two people.
     """
     looks, members = side_by_side(studied.predictor)
     chosen, rows = choose(studied, 2, "decoy-pgd makes people look like somebody else to the predictors")
     with torch.no_grad():
         parts = [looks(studied.pixels(part)).double() for part in batches(rows)]
-    log_probs = torch.cat(parts)
-    return Pool(chosen, log_probs.view(len(chosen), members, -1))
+    log_probs = torch.cat(parts).view(len(chosen), members, -1)
+    if not features:
+        return Pool(chosen, log_probs)
+    deep = deep_features(studied.predictor)
+    with torch.no_grad():
+        seen = [[part.float() for part in deep(studied.pixels(part))] for part in batches(rows)]
+    networks = [torch.cat(parts) for parts in zip(*seen, strict=True)]
+    scales = tuple(float((2 * network.var(dim=0).sum()).sqrt()) or 1.0 for network in networks)
+    side = torch.cat([network / scale for network, scale in zip(networks, scales, strict=True)], dim=1)
+    return Pool(chosen, log_probs, side, scales)
 
 
 def draw(knowledge: Knowledge, pool: Pool, allowed: Tensor | None) -> Tensor:
@@ -66,21 +81,27 @@ def draw(knowledge: Knowledge, pool: Pool, allowed: Tensor | None) -> Tensor:
     return torch.tensor(out, dtype=torch.int64)
 
 
-def targets(
-    objective: str, keep: tuple[str, ...], photos: Tensor, looks: Predictor, pool: Pool, knowledge: Knowledge
-) -> Tensor:
-    """float64 [n, M, V], what each predictor shall say of each photo, as probabilities; see `DecoyPGD`."""
-    schema, members = knowledge.schema, pool.log_probs.shape[1]
-    if objective == "constant":
-        return certain(commonest(pool, schema).expand(len(photos), -1), schema, members)
+def meet(keep: tuple[str, ...], photos: Tensor, looks: Predictor, pool: Pool, knowledge: Knowledge) -> Tensor:
+    """int64 [n], each photo's decoy in the pool, one who shares the phenotypes to keep where there is one."""
     allowed = None
     if keep:
+        schema, members = knowledge.schema, pool.log_probs.shape[1]
         with torch.no_grad():
             seen = variants(looks(photos).double().view(len(photos), members, -1), schema)
         columns = [schema.names.index(name) for name in keep]
         theirs = variants(pool.log_probs, schema)
         allowed = (seen[:, None, columns] == theirs[None][:, :, columns]).all(dim=2)
-    chosen = draw(knowledge, pool, allowed).to(pool.log_probs.device)
+    return draw(knowledge, pool, allowed).to(pool.log_probs.device)
+
+
+def targets(objective: str, chosen: Tensor, pool: Pool, schema: Schema) -> Tensor:
+    """float64 [n, M, V], what each predictor shall say of each photo, as probabilities; see `DecoyPGD`.
+
+    chosen: int64 [n], the decoys.
+    """
+    members = pool.log_probs.shape[1]
+    if objective == "constant":
+        return certain(commonest(pool, schema).expand(len(chosen), -1), schema, members)
     if objective == "variants":
         return certain(variants(pool.log_probs, schema)[chosen], schema, members)
     return pool.log_probs[chosen].exp()
@@ -127,8 +148,42 @@ class Match:
     def met(self, log_probs: Tensor) -> Tensor | None:
         return None if self.tolerance is None else (self._apart(log_probs) <= self.tolerance).all(dim=1)
 
-    def rows(self, index: Tensor) -> Objective:
+    def rows(self, index: Tensor) -> Match:
         return Match(self.target[index], self.tolerance)
 
     def at(self, part: float) -> Match:
         return self
+
+
+class Resemble:
+    """How well a photo passes for its decoy by what predictors say, and by what their last layers see in it.
+
+    -sum_p KL as in `Match`, less NEARNESS times the squared distance of the features, the mean over all networks.
+    """
+
+    def __init__(self, said: Match, features: Tensor, networks: int) -> None:
+        self.said, self.features, self.networks = said, features, networks
+
+    def _parts(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        width = self.said.target[0].numel()
+        return seen[:, :width], seen[:, width:]
+
+    def value(self, log_probs: Tensor) -> Tensor:
+        said, features = self._parts(log_probs)
+        apart = (features.float() - self.features).square().sum(dim=1).double() / self.networks
+        return self.said.value(said) - NEARNESS * apart
+
+    def met(self, log_probs: Tensor) -> Tensor | None:
+        return self.said.met(self._parts(log_probs)[0])
+
+    def rows(self, index: Tensor) -> Objective:
+        return Resemble(self.said.rows(index), self.features[index], self.networks)
+
+    def at(self, part: float) -> Resemble:
+        return self
+
+
+def with_features(looks: Predictor, predictor: Any, scales: tuple[float, ...]) -> Predictor:
+    """Photos to what predictors say of them and beside it what their last layers see: float [n, M * V + F]."""
+    deep = deep_features(predictor)
+    return lambda photos: torch.cat([looks(photos), joined(deep, photos, scales)], dim=1)

@@ -35,6 +35,12 @@ def deep_features(predictor: Callable[[Tensor], Tensor] | None) -> Features:
     return lambda photos: [network(photos).flatten(1) for network in networks]
 
 
+def joined(features: Features, photos: Tensor, scales: tuple[float, ...]) -> Tensor:
+    """[n, D], the features of all networks side by side, each of length about 1."""
+    parts = features(photos)
+    return torch.cat([part.float() / scale for part, scale in zip(parts, scales, strict=True)], dim=1)
+
+
 def distance(left: Tensor, right: Tensor) -> Tensor:
     """[n], Euclidean, between features [n, D]; its gradient is 0 where they are equal."""
     return (left - right).square().sum(dim=1).add(TINY).sqrt()
