@@ -31,17 +31,11 @@ BUILT_IN = [
     if found.distribution == "linkbench"
 ]
 
+NO_BUDGET = {"none", "blur", "pixelate", "convolution", "blend", "k-same", "recolour", "re-render"}
+
 SKIPPED = {
-    ("the budget is kept", "defender"): {"none", "blur", "pixelate", "convolution", "blend", "k-same", "recolour"},
-    ("no budget changes nothing", "defender"): {
-        "none",
-        "blur",
-        "pixelate",
-        "convolution",
-        "blend",
-        "k-same",
-        "recolour",
-    },
+    ("the budget is kept", "defender"): NO_BUDGET,
+    ("no budget changes nothing", "defender"): NO_BUDGET,
     ("a competition does not see the order", "attacker"): set(registry().plugins["attacker"]) - {"assignment"},
     ("the network learns", "recipe"): {"pretrained"},
     ("it reports its curves", "recipe"): {"pretrained"},

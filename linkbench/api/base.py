@@ -89,6 +89,9 @@ class CohortSource(Plugin):
     imaginary: ClassVar[bool] = False
     """True where no photo shows a real person, so that reports may show examples."""
 
+    redraws: ClassVar[bool] = False
+    """Whether its people can be drawn again with other phenotypes; then `redraw` must be given too."""
+
     def build(self, genomes: Genomes, seed: int) -> Cohort:
         """The cohort, paired with these genomes; the same for the same parameters, genomes and seed."""
         raise NotImplementedError
@@ -100,6 +103,11 @@ class CohortSource(Plugin):
         into gallery and probes; labels and true genomes are not looked at.
         """
         return None
+
+    def redraw(self, rows: Array, variants: Array, seed: int) -> Array:
+        """The photos of some rows of the cohort, int64 [n], as they would be if their people had the variants
+        int64 [n, P]: uint8 [n, 3, h, w]; all else in them stays. seed: that of `build`."""
+        raise NotImplementedError
 
 
 class Attacker(Plugin):
@@ -213,7 +221,7 @@ class Defender(Plugin):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the defender must know, any of `predictor`, `genome` (log P of the true genome), `reference` (a reference
-    population of genomes), `labels` (true variants of the photo)."""
+    population of genomes), `labels` (true variants of the photo), and `redraw`, the photo drawn again by its cohort."""
 
     knowledge: ModelNames = "white-box"
     """Whose predictor it sees: `white-box`, `other-seed`, the name of a model of the scenario, or several of them."""

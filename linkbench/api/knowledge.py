@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from linkbench.api.data import Array
 from linkbench.api.schema import Schema
 from linkbench.api.seeds import derive
+from linkbench.api.training_data import to_unit
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,21 @@ class StudySet:
 
 
 @dataclass(frozen=True)
+class Redraw:
+    """The photos of a batch drawn again with other phenotypes, by the cohort that drew them.
+
+    draw: rows int64 [n] and variants int64 [n, P] to uint8 [n, 3, h, w]; rows: int64 [n], the batch's.
+    """
+
+    draw: Callable[[Array, Array], Array]
+    rows: Array
+
+    def __call__(self, variants: Tensor) -> Tensor:
+        """float32 [n, 3, h, w] in [0, 1], on the CPU: each photo as if its person had the variants int64 [n, P]."""
+        return to_unit(self.draw(self.rows, variants.cpu().numpy()))
+
+
+@dataclass(frozen=True)
 class Knowledge:
     """One batch's worth of knowledge; what the defender did not ask for is None.
 
@@ -49,7 +66,7 @@ class Knowledge:
     photo; reference: float [R, V], genomes of a reference population; labels: int64 [n, P], true variants (-1 unknown);
     channel: the publication channel with a gradient, for a defender that optimises through it; keys: one number per
     photo, for its random numbers; identity: who is in each photo, () where nobody says; learned: what the defender's
-    own `learn` gave.
+    own `learn` gave; redraw: the photos drawn again with other phenotypes.
     """
 
     schema: Schema
@@ -62,6 +79,7 @@ class Knowledge:
     channel: Callable[[Tensor], Tensor] | None = None
     learned: Any = None
     identity: tuple[int, ...] = ()
+    redraw: Redraw | None = None
 
     def uniform(self, purpose: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """float [n, *shape] in [-1, 1): random numbers of each photo, the same whatever batch it is in.
@@ -83,4 +101,5 @@ class Knowledge:
             identity=tuple(self.identity[row] for row in chosen) if self.identity else (),
             log_p=None if self.log_p is None else self.log_p[index],
             labels=None if self.labels is None else self.labels[index],
+            redraw=None if self.redraw is None else replace(self.redraw, rows=self.redraw.rows[chosen]),
         )

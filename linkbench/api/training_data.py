@@ -106,7 +106,8 @@ class TrainingData:
     the only ones a trainer has; untrained: gives a fresh network of the same architecture, its weights drawn from
     torch's global generator; started: whether the network already has trained weights; watch: called with the network
     after every epoch, for the harness to measure what no recipe may see, gives a number that goes with the epoch;
-    network: where a countermeasure learns, the network as it stands before it is trained.
+    network: where a countermeasure learns, the network as it stands before it is trained; redraw: rows of the cohort
+    int64 [n] and variants int64 [n, P] to uint8 [n, 3, h, w], photos drawn again by a cohort that can do so.
     """
 
     schema: Schema
@@ -119,6 +120,7 @@ class TrainingData:
     started: bool = False
     watch: Callable[[nn.Module], int] | None = None
     network: nn.Module | None = None
+    redraw: Callable[[Array, Array], Array] | None = None
 
 
 @dataclass

@@ -24,6 +24,7 @@ class Rendered(CohortSource):
     """Rendered faces of people drawn from the genomes; the paper's confounders are parameters."""
 
     imaginary: ClassVar[bool] = True
+    redraws: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
 
     count: int = Field(default=456, ge=1, le=1_000_000, description="how many photos")
@@ -74,16 +75,27 @@ class Rendered(CohortSource):
         )
         return check_cohort(cohort, genomes, "cohort 'rendered'")
 
+    def redraw(self, rows: Array, variants: Array, seed: int) -> Array:
+        """The same person, pose, light and background with other phenotypes; where sex changes so does the shape."""
+        drawn = self._drawn(variants, rows // self.per_identity, rows % self.per_identity, seed)
+        return np.concatenate([*drawn, np.empty((0, 3, self.size, self.size), dtype=np.uint8)])
+
     def _blocks(self, labels: Array, identity: Array, number: Array, seed: int) -> Iterator[Array]:
+        from linkbench.api.progress import advance
+
+        for start in range(0, self.count, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            yield np.concatenate([*self._drawn(labels[part], identity[part], number[part], seed)])
+            advance(min(start + _BLOCK, self.count), self.count)
+
+    def _drawn(self, labels: Array, identity: Array, number: Array, seed: int) -> Iterator[Array]:
+        """Photos of people with these variants, int64 [n, 4], identities and numbers, a few at a time."""
         import torch
 
-        from linkbench.api.progress import advance
         from linkbench.cohorts.faces import Confounders, render_batches
 
         names: tuple[str, ...] = Confounders._fields
         hidden = Confounders(**{name: getattr(self, name) for name in names})
-        for start in range(0, self.count, _BLOCK):
-            rows: list[Any] = [torch.from_numpy(part[start : start + _BLOCK]) for part in (labels, identity, number)]
-            batches = render_batches(*rows, seed=derive(seed, "faces"), size=self.size, confounders=hidden)
-            yield np.concatenate([batch.numpy() for batch in batches])
-            advance(min(start + _BLOCK, self.count), self.count)
+        rows: list[Any] = [torch.from_numpy(part) for part in (labels, identity, number)]
+        for batch in render_batches(*rows, seed=derive(seed, "faces"), size=self.size, confounders=hidden):
+            yield batch.numpy()

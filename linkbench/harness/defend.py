@@ -147,6 +147,7 @@ def defend(
 def _known(data: TrainingData, examples: Examples, network: nn.Module, purpose: str) -> Known:
     """What is known about examples in training; the predictor is the network as it is now, fast where it can be."""
     genomes = bool(examples.log_p.shape[1])  # without genomes the table has no columns
+    redraw = data.redraw
     return Known(
         schema=data.schema,
         seed=seeds.derive(data.seed, purpose),
@@ -155,6 +156,7 @@ def _known(data: TrainingData, examples: Examples, network: nn.Module, purpose: 
         reference=data.reference if genomes else None,
         labels=examples.labels,
         identity=examples.identity,
+        redraw=None if redraw is None else lambda index, variants: redraw(examples.photos.rows[index], variants),
     )
 
 

@@ -27,7 +27,7 @@ class Known(NamedTuple):
 
     seed: names the random numbers; predictor: a module from photos to log-probabilities; log_p: float64 [n, V] of the
     true genomes; reference: float64 [R, V]; labels: int64 [n, P]; identity: int64 [n]; channel: the publication, with
-    a gradient.
+    a gradient; redraw: numbers of photos int64 [b] and variants int64 [b, P] to uint8 [b, 3, h, w].
     """
 
     schema: Schema
@@ -38,6 +38,7 @@ class Known(NamedTuple):
     labels: Array | None = None
     identity: Array | None = None
     channel: Callable[[Tensor], Tensor] | None = None
+    redraw: Callable[[Array, Array], Array] | None = None
 
 
 def check_known(defender: Defender, known: Known, who: str) -> None:
@@ -47,6 +48,10 @@ def check_known(defender: Defender, known: Known, who: str) -> None:
         "genome": (known.log_p, "know the true genome of each photo, but there are no genomes here"),
         "reference": (known.reference, "know a reference population of genomes, but there are no genomes here"),
         "labels": (known.labels, "know the true variants of each photo, but there are no labels here"),
+        "redraw": (
+            known.redraw,
+            "have photos drawn again with other phenotypes, but whoever made these cannot; use cohort 'rendered'",
+        ),
     }
     for name in sorted(defender.needs):
         if name not in there:
@@ -67,7 +72,7 @@ def tell(
     """The knowledge about some photos, int64 [b]. keys: int64 [b], one for each, for its random numbers."""
     import torch
 
-    from linkbench.api.knowledge import Knowledge
+    from linkbench.api.knowledge import Knowledge, Redraw
 
     def given(name: str, array: Array | None, rows: Any = slice(None)) -> Tensor | None:
         if array is None or name not in defender.needs:
@@ -85,6 +90,7 @@ def tell(
         channel=known.channel,
         learned=learned,
         identity=() if known.identity is None else tuple(known.identity[index].tolist()),
+        redraw=None if known.redraw is None or "redraw" not in defender.needs else Redraw(known.redraw, index),
     )
 
 

@@ -23,6 +23,7 @@ from linkbench.boundary import messages
 from linkbench.boundary.messages import Message, Parcel
 from linkbench.boundary.process import Answers, Process, Wanted, warm
 from linkbench.boundary.sandbox import MEANS
+from linkbench.harness.redraw import source_of
 from linkbench.plan.task import Task
 from linkbench.registry.foreign import Foreign, foreign, readable
 from linkbench.registry.spec import Spec
@@ -190,7 +191,8 @@ def network_only(trained: Artefact) -> Artefact:
 
 def _specs(task: Task) -> list[Spec]:
     inside = [spec for each in task.inputs.values() if "architecture" in each.meta for spec in network_specs(each)]
-    return [*task.specs.values(), *inside]
+    drawn = [spec for each in task.inputs.values() if (spec := source_of(each)) is not None]
+    return [*task.specs.values(), *inside, *drawn]
 
 
 def _foreign(task: Task) -> Foreign:

@@ -162,6 +162,12 @@ def register_defenders(register: Register) -> None:
     )
     register("blur", "linkbench.defenders.blur:Blur", api=1, summary="classical: Gaussian blur")
     register("pixelate", "linkbench.defenders.pixelate:Pixelate", api=1, summary="classical: squares of one colour")
+    register(
+        "re-render",
+        "linkbench.defenders.re_render:ReRender",
+        api=1,
+        summary="bound of removal: rendered people drawn again as somebody else",
+    )
     register("blend", "linkbench.defenders.blend:Blend", api=1, summary="removal: somebody else's face mixed in")
     register(
         "recolour",

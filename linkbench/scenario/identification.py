@@ -12,7 +12,11 @@ from linkbench.registry.spec import Spec, Wrong, every
 from linkbench.scenario.checks import unknown_models, unknown_phenotypes, without_opponents
 from linkbench.scenario.file import Model, TaskFile, TaskName
 
-UNKNOWN = {"genome": "true genomes", "reference": "a population of genomes"}
+UNKNOWN = {
+    "genome": "true genomes",
+    "reference": "a population of genomes",
+    "redraw": "the photos with other phenotypes",
+}
 """What nobody knows in identification, by the word in `Defender.needs`. Labels are known: who is in the photo."""
 
 LEARNED = ("identity",)

@@ -61,6 +61,7 @@ def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -
             if registry().load("cohort", spec.name).has_photos
             else _without_photos(spec, specs, models, measure)
         )
+    wrong += _cannot_redraw(specs, models)
     for genomes in specs["genomes"]:
         try:
             schema = genomes.plugin().phenotypes()
@@ -82,6 +83,28 @@ def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -
             if recipe.kind == "recipe" and registry().load("recipe", recipe.name).people
         ]
     return wrong
+
+
+def _cannot_redraw(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
+    """Defenders that have photos drawn again, where a cohort cannot do that."""
+    played = [(section, spec) for section in ("poisons", "defenders") for spec in specs[section]]
+    asking = {
+        inner.label: section
+        for section, spec in [*played, *(("models", model.recipe) for model in models)]
+        for inner in every([spec])
+        if inner.kind == "defender" and "redraw" in registry().load("defender", inner.name).needs
+    }
+    able = [name for name in registry().plugins["cohort"] if registry().load("cohort", name).redraws]
+    return [
+        Wrong(
+            (section,),
+            f"{label} has people drawn again with other phenotypes, which cohort {cohort.name!r} cannot do; leave it "
+            f"out, or use cohort {' or '.join(map(repr, able))}",
+        )
+        for label, section in asking.items()
+        for cohort in specs["cohort"]
+        if not registry().load("cohort", cohort.name).redraws
+    ]
 
 
 def _unlike(measure: Measure, schema: Schema, genomes: Spec) -> list[Wrong]:

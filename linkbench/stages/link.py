@@ -20,6 +20,7 @@ from linkbench.api.data import (
     most_likely,
 )
 from linkbench.errors import InputError, PluginError
+from linkbench.harness import redraw
 from linkbench.harness.proposals import proposing
 from linkbench.metrics import open_set, ranking
 from linkbench.metrics.settings import Measure
@@ -40,13 +41,15 @@ def cohort(task: Task) -> Artefact:
     """The cohort, checked, its people split into training, validation and test."""
     spec = task.specs["cohort"]
     table = Genomes.of(task.inputs["genomes"])
-    built = built_cohort(spec, task.inputs["genomes"], seeds.derive(task.seed, "cohort"))
+    seed = seeds.derive(task.seed, "cohort")
+    built = built_cohort(spec, task.inputs["genomes"], seed)
     check_cohort(built, table, f"cohort {spec.label}")
     if not len(built):
         raise InputError(f"cohort {spec.label} has no photos")
     if (built.split == TRAIN).all() and built.photos is not None:
         built = replace(built, split=split_people(built.identity, task.settings["split"], task.seed))
-    return built.artefact()
+    artefact = built.artefact()
+    return artefact._replace(meta={**artefact.meta, **redraw.offered(spec, seed)})
 
 
 def split_people(

@@ -21,6 +21,7 @@ from linkbench.api.progress import track
 from linkbench.api.schema import Schema
 from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError
+from linkbench.harness import redraw
 from linkbench.harness.adoption import adopters, check_listed
 from linkbench.harness.checks import check_photos
 from linkbench.harness.knowledge import Known, check_known, learns, reference_population, study_set
@@ -130,6 +131,7 @@ def _known(task: Task, defender: Defender) -> Known:
         seed=int(given.meta["seed"]),
         predictor=_predictor(task) if "predictor" in defender.needs else None,
         channel=channel.through if channel is not None and defender.optimises_through() else None,
+        redraw=redraw.drawing(given),
         **held,
     )
 
@@ -159,9 +161,13 @@ def known_to(task: Task, defender: Defender, people: Cohort, photo: Array, clean
         arrays["reference"] = reference_population(people, genomes, seed)
     if "labels" in defender.needs:
         arrays["labels"] = _only(people.labels, seen, MISSING)
-    known = Artefact(arrays, {"schema": people.schema.to_json(), "seed": seed})
+    drawn = redraw.passed_on(task.inputs["cohort"]) if "redraw" in defender.needs else {}
+    known = Artefact(arrays, {"schema": people.schema.to_json(), "seed": seed, **drawn})
     models = {name: network_only(each) for name, each in task.inputs.items() if name.startswith("model")}
-    there = Known(people.schema, seed, models or None, arrays.get("log_p"), arrays.get("reference"), people.labels)
+    there = Known(
+        people.schema, seed, models or None, arrays.get("log_p"), arrays.get("reference"), people.labels,
+        redraw=redraw.drawing(known),
+    )  # fmt: skip
     check_known(defender, there, f"defender {task.specs['defender'].label}")
     specs = {role: spec for role, spec in task.specs.items() if role in ("defender", "channel")}
     return Task({"known": known, **models}, specs, {}, seed, task.device)

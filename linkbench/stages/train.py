@@ -15,6 +15,7 @@ from linkbench.api.progress import listening
 from linkbench.api.schema import Schema
 from linkbench.boundary.messages import Parcel, checked
 from linkbench.errors import InputError, PluginError
+from linkbench.harness import redraw
 from linkbench.harness.proposals import Proposer, Shown, network_only, network_specs, proposing
 from linkbench.plan.task import Part, Task
 from linkbench.registry.spec import Spec
@@ -79,6 +80,7 @@ class Training:
             started="start" in self.task.inputs,
             untrained=self._fresh,
             watch=self._watch if self.data.meta["watched"] else None,
+            redraw=redraw.drawing(self.data),
         )
 
     def _examples(self, part: str) -> Examples:
@@ -295,7 +297,8 @@ def _training_data(task: Task, seed: int, trains: bool) -> Artefact:
     known = np.sort(seeds.generator(seed, "reference").permutation(known)[:REFERENCE])
     arrays["reference"] = np.ascontiguousarray(log_p[known])
     arrays["photos"] = Shown(photos, np.concatenate([arrays["training/rows"], arrays["validation/rows"]]))
-    return Artefact(arrays, {"schema": people.schema.to_json(), "size": int(photos.shape[-1]), "seed": seed})
+    meta = {"schema": people.schema.to_json(), "size": int(photos.shape[-1]), "seed": seed}
+    return Artefact(arrays, {**meta, **redraw.passed_on(task.inputs["cohort"])})
 
 
 def _photos(cohort: Artefact) -> Array:

@@ -20,7 +20,7 @@ from linkbench.testing.common import silent
 FEW = 0.001
 """Part of the pixels that may come out otherwise in another batch, once rounded to 8 bits."""
 
-NEEDS = {"predictor", "genome", "reference", "labels"}
+NEEDS = {"predictor", "genome", "reference", "labels", "redraw"}
 
 
 class Trial(NamedTuple):

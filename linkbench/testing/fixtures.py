@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.api.base import Defender
-from linkbench.api.knowledge import Knowledge, StudySet
+from linkbench.api.data import Array
+from linkbench.api.knowledge import Knowledge, Redraw, StudySet
 from linkbench.api.schema import Schema
 from linkbench.models.networks import PerPhenotype
 from linkbench.models.predictor import Predictor
@@ -70,7 +71,14 @@ def knowledge(defender: Defender, network: Predictor, learned: Any = None, count
         labels=torch.from_numpy(variants(count, 13)) if "labels" in asked else None,
         learned=learned,
         identity=tuple(range(count)),
+        redraw=Redraw(_flat, np.arange(count)) if "redraw" in asked else None,
     )
+
+
+def _flat(rows: Array, variants: Array) -> Array:
+    """Photos uint8 [n, 3, SIZE, SIZE] of one colour, by who is asked for and with which variants."""
+    shades = (7 * rows + 40 * variants.sum(axis=1)).astype(np.uint8)
+    return np.broadcast_to(shades[:, None, None, None], (len(rows), 3, SIZE, SIZE)).copy()
 
 
 def study_set(defender: Defender, network: Predictor, pixels: Tensor) -> StudySet:
