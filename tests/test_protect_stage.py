@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from kornia.color import rgb_to_lab
 from standins import knowledge as told
 from standins import predictor, random_log_p, random_photos
 from torch import Tensor
@@ -23,6 +24,8 @@ from linkbench.defenders.joint_pgd import JointPGD
 from linkbench.defenders.noise import Noise
 from linkbench.errors import InputError, PluginError
 from linkbench.harness.knowledge import REFERENCE, reference_population
+from linkbench.metrics.rows import quality_rows
+from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.stages import protect
 from linkbench.store import tensorfile
@@ -291,3 +294,11 @@ def test_publish_and_quality(channel: Channel, tmp_path: Path) -> None:
     assert out.array("channel").max() < 1e-6
     assert (out.array("moved") > 0.01).all()
     assert (out.array("ssim") < 1).all()
+    seen, was = (rgb_to_lab(torch.from_numpy(np.asarray(each, dtype=np.float64))) for each in (values, clean() / 255))
+    apart = (seen - was).square().sum(dim=1).sqrt().flatten(1)
+    np.testing.assert_allclose(out.array("delta_e"), apart.mean(dim=1), atol=0.02)
+    np.testing.assert_allclose(out.array("delta_e_max"), apart.amax(dim=1), atol=0.1)
+    table = {row["metric"]: row["value"] for row in quality_rows(out, Measure(resamples=100), 0)}
+    assert table["delta_e"] == pytest.approx(float(out.array("delta_e").mean()))
+    assert table["delta_e_max"] == out.array("delta_e_max").max()
+    assert table["linf_max"] == out.array("linf").max()

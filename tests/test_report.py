@@ -115,9 +115,9 @@ def rows_of(
             budget = epsilon if epsilon is not None and math.isfinite(epsilon) else 0.0
             metrics += [("success_change", k, n, -0.01) for k, n in product((1, 3), sizes)]
             metrics += [("ssim", None, None, 1 - 2 * budget * (1 + len(defender) / 20)), ("linf", None, None, budget)]
-            metrics += [("linf_max", None, None, budget)]
+            metrics += [("linf_max", None, None, budget), ("delta_e", None, None, 100 * budget)]
         for metric, k, n, value in metrics:
-            high = value * 1.1 if "rank" in metric else min(value * 1.1, 1.0)
+            high = value * 1.1 if metric in ("median_rank", "delta_e") else min(value * 1.1, 1.0)
             out.append(Row(*place, metric, k, n, value, value * 0.9, high, seed, flags, f"{number:010x}"))
     return out
 
@@ -273,7 +273,7 @@ def test_terminal_says_what_defences_changed_and_took(tmp_path: Path) -> None:
     text = terminal_text(results, 100)
     table = text[text.index("what the defences changed") :].split("\n\n")[0]
     assert "none" not in table
-    assert re.search(r"standard +noise +0\.025 +0\.0250 +0\.938 +0\.938 +—", table), table
+    assert re.search(r"standard +noise +0\.025 +0\.0250 +2\.5 +0\.938 +0\.938 +—", table), table
     assert re.search(r"standard +fawkes .*12\.3", table), table
 
 

@@ -286,16 +286,18 @@ def protection_rows(rank: Artefact, using: Array, settings: Measure, seed: int) 
 
 
 def quality_rows(quality: Artefact, settings: Measure, seed: int, prefix: str = "") -> list[Row]:
-    """What was really changed, measured after publication: mean over the photos, and the largest L-infinity change.
+    """What was really changed, measured after publication: mean over the photos, and the largest change of any pixel.
 
     prefix: begins the metrics' names, `poison_` for the photos that the attacker trained on.
     """
-    names = ("linf", "l2", "psnr", "ssim")
+    names = ("linf", "l2", "psnr", "ssim", "delta_e")
     table = np.stack([np.asarray(quality.array(name), dtype=np.float64) for name in names], axis=1)
     interval = _interval(table, quality.array("identity"), settings, seed)
     rows = [row(f"{prefix}{name}", table[:, at].mean(), interval[:, at]) for at, name in enumerate(names)]
-    largest = table[:, 0].max()
-    return [*rows, row(f"{prefix}linf_max", largest, np.array([largest, largest]))]
+    for name, column in (("linf_max", "linf"), ("delta_e_max", "delta_e_max")):
+        largest = float(np.max(quality.array(column)))
+        rows.append(row(f"{prefix}{name}", largest, np.array([largest, largest])))
+    return rows
 
 
 def rule_rows(found: Artefact, settings: Measure, seed: int) -> list[Row]:

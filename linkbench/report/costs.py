@@ -23,8 +23,8 @@ class Lines(NamedTuple):
 
 
 def costs(cells: list[MeasuredCell], run: dict[str, Any], prefix: str = "") -> Lines | None:
-    """Largest L-infinity change in the first channel, mean SSIM for each channel, milliseconds per photo; None where
-    no photo was changed. prefix: `poison_` for the photos that the attacker trained on.
+    """Largest L-infinity change and mean Delta E in the first channel, mean SSIM for each channel, milliseconds per
+    photo; None where no photo was changed. prefix: `poison_` for the photos that the attacker trained on.
 
     Times are those of the machine and moment at which the photos were changed, and are told in run.json only.
     """
@@ -40,13 +40,18 @@ def costs(cells: list[MeasuredCell], run: dict[str, Any], prefix: str = "") -> L
     axes = [axis for axis in varying([cell.place for cell in changed]) if axis in AXES[prefix]] or [whose]
     channels = list(dict.fromkeys(cell.channel for cell in changed))
     headings = [(HEADINGS.get(axis, axis), axis == "epsilon") for axis in axes]
-    headings += [(f"L∞ {channels[0]}", True), *((f"SSIM {name}", True) for name in short(channels).values())]
+    headings += [
+        (f"L∞ {channels[0]}", True),
+        (f"ΔE {channels[0]}", True),
+        *((f"SSIM {name}", True) for name in short(channels).values()),
+    ]
     headings += [("ms/photo", True)]
     rows = []
     for same in grouped(changed, lambda cell: coordinates(cell, axes)):
         by_channel = {cell.channel: cell for cell in same}
         row = [_coordinate(axis, same[0]) for axis in axes]
         row += [_number(by_channel.get(channels[0]), f"{prefix}linf_max", "{:.4f}")]
+        row += [_number(by_channel.get(channels[0]), f"{prefix}delta_e", "{:.1f}")]
         row += [_number(by_channel.get(channel), f"{prefix}ssim", "{:.3f}") for channel in channels]
         rows.append([*row, _milliseconds(same, taken)])
     return Lines(headings, rows[:MOST], max(0, len(rows) - MOST))

@@ -201,5 +201,7 @@ METRICS = {
     "l2": Metric("photo", "L2", _written(numbers.plain)),
     "psnr": Metric("photo", "PSNR, dB", _written(numbers.plain)),
     "ssim": Metric("photo", "SSIM", _written("{:.3f}".format)),
+    "delta_e": Metric("photo", "ΔE", _written(numbers.plain)),
+    "delta_e_max": Metric("photo", "ΔE, largest", _written(numbers.plain)),
 }
 """Columns by the name of the metric in results.csv, in their order; success has columns of its own."""

@@ -318,7 +318,8 @@ def publish(task: Task) -> Artefact:
 def quality(task: Task) -> Artefact:
     """What was really changed, photo by photo, float64 [n] each, in [0, 1] pixel units where not said otherwise.
 
-    linf, l2, psnr (dB), ssim: clean photo against published one. moved: L-infinity before publication; projected: how
+    linf, l2, psnr (dB), ssim, delta_e, delta_e_max (mean over pixels and largest, 0 to about 260): clean photo against
+    published one. moved: L-infinity before publication; projected: how
     far the plugin had gone beyond its budget. channel: what publication alone does to the clean photo (L-infinity);
     change_linf, change_rms: the published photo against the published clean one, which is what the defender did.
     meta: numbers, how many a photo has. The setting `split` says which photos; for a poison those trained on.
@@ -354,9 +355,13 @@ def quality(task: Task) -> Artefact:
 def _changes(before: Tensor, middle: Tensor, after: Tensor, unprotected: Tensor) -> Iterator[tuple[str, Tensor]]:
     """The columns of `quality` that are measured, [n] each, one after the other."""
     from linkbench.metrics import image_quality as measures
+    from linkbench.metrics.colour import delta_e
 
     for name in ("linf", "l2", "psnr", "ssim"):
         yield name, getattr(measures, name)(before, after)
+    apart = delta_e(before, after).flatten(1)
+    yield "delta_e", apart.mean(dim=1)
+    yield "delta_e_max", apart.amax(dim=1)
     yield "moved", measures.linf(before, middle)
     yield "channel", measures.linf(before, unprotected)
     yield "change_linf", measures.linf(unprotected, after)
