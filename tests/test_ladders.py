@@ -63,6 +63,8 @@ def test_every_attacker_stands_on_a_step() -> None:
     assert found["knows", "blur", "predicted"] == "believes", "it was trained on another tool's output"
     assert found["later", "blur", "predicted"] == "believes", "a defence that sees no network knows none from another"
     assert set(of.values()) == set(STEPS)
+    each = steps(SCENARIO.replace("{use: adaptive, defender: {use: joint-pgd, steps: 1}, epochs: 1}", "adaptive"))
+    assert {each["knows", tool, "predicted"] for tool in ("noise", "blur", "joint-pgd")} == {"retrained"}
     behind = SCENARIO + "\n".replace("\n", "")
     behind = behind.replace("defenders:", "  - {name: after, start: knows, recipe: pretrained, "
                             "architecture: {use: small-cnn, width: 2}}\ndefenders:")  # fmt: skip

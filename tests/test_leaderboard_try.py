@@ -57,7 +57,7 @@ def test_a_run_of_a_protocol_with_more_is_still_known_and_one_with_less_is_not()
     assert known.rules.name == "rendered-v1"
     data = small_data()
     own = protocol(resolved, SEES, data, {}, known.rules, named.opponents_of("rendered-v1"))
-    assert set(own.opponents.models) == {"standard", "robust", "later"}
+    assert set(own.opponents.models) == {"standard", "robust", "later", "cleaned", "retrained"}
     assert set(own.opponents.oracles) == {"known"}
     for part, change in {
         "seeds": [0], "cohort": [{**resolved["cohort"][0], "params": {}}], "models": resolved["models"][:2],

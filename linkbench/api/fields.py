@@ -95,10 +95,12 @@ def resolve_nested_with(resolver: Resolver) -> None:
 class _NestedSpec:
     """Validates `joint-pgd` or `{use: joint-pgd, steps: 5}` inside another plugin's parameters."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, *, open: bool = False) -> None:
+        self.kind, self.open = kind, open
 
     def __call__(self, value: Any) -> Any:
+        if self.open and value is None:
+            return None
         if not _resolvers:
             raise ValueError("plugins inside plugins need the registry: import linkbench.registry.spec first")
         return _resolvers[0](self.kind, value)
@@ -115,6 +117,9 @@ def nested(kind: str, default: Any = ..., description: str | None = None) -> Any
 
 DefenderSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("defender"))]
 """A defender inside another plugin's parameters; its default is given by `nested`."""
+
+MetDefender = Annotated[dict[str, Any] | None, BeforeValidator(_NestedSpec("defender", open=True))]
+"""A defender inside a recipe; None for the one that the model meets, so that a network is trained for each of them."""
 
 DefenderSpecs = Annotated[list[DefenderSpec], Field(min_length=1)]
 """One or more defenders inside another plugin's parameters."""

@@ -9,6 +9,7 @@ from linkbench.api.data import GALLERY, TEST
 from linkbench.plan.facts import NOTHING
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec
+from linkbench.scenario.met import facing
 
 if TYPE_CHECKING:
     from linkbench.plan.builder import Builder
@@ -24,14 +25,15 @@ def add_cells(builder: Builder) -> None:
         base = {"cohort": builder.add("cohort", f"{STAGES}:cohort", seed, specs={"cohort": cohort}, settings=settings)}
         place = {"seed": seed, "genomes": "none", "cohort": cohort.label, "poison": "none"}
         imaginary = registry().load("cohort", cohort.name).imaginary
-        for model, channel in itertools.product(scenario.opponents, scenario.specs["channels"]):
-            train = builder.train(model, base, seed)
-            probes = builder.add(
-                "embed", f"{STAGES}:embed", seed,
-                settings={"split": TEST}, inputs={"train": train, **base}, on_device=True,
-            )  # fmt: skip
+        for opponent, channel in itertools.product(scenario.opponents, scenario.specs["channels"]):
             baseline: dict[str, str] = {}
             for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != NOTHING):
+                model = facing(opponent, defender)
+                train = builder.train(model, base, seed)
+                probes = builder.add(
+                    "embed", f"{STAGES}:embed", seed,
+                    settings={"split": TEST}, inputs={"train": train, **base}, on_device=True,
+                )  # fmt: skip
                 protect = builder.protect(defender, channel, model, base, seed, split=GALLERY)
                 publish, quality = builder.publish(protect, channel, base, seed, imaginary, split=GALLERY)
                 gallery = builder.add(

@@ -13,6 +13,7 @@ from linkbench.plan.facts import NOTHING
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, parse_spec
 from linkbench.scenario.file import Model
+from linkbench.scenario.met import facing
 
 
 def add_cells(builder: Builder) -> None:
@@ -45,34 +46,28 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
     imaginary = registry().load("cohort", given["cohort"].name).imaginary
     leaked = any(attacker.plugin().leaks() for attacker in scenario.specs["attackers"])
     asked = frozenset().union(*(attacker.plugin().learns_from() for attacker in scenario.specs["attackers"]))
-    for model, poison, channel in itertools.product(
+    for opponent, poison, channel in itertools.product(
         scenario.opponents, scenario.specs["poisons"], scenario.specs["channels"]
     ):
-        poisoned = builder.poison(poison, channel, model, base, seed, imaginary)
-        train = builder.train(model, {**base, **poisoned}, seed)
-        held_out: dict[str, str] = {}
-        if "clean" in asked:
-            held_out["clean"] = builder.predict(train, seed, split=VALIDATION, cohort=base["cohort"])
-        curves = builder.add(
-            "curves",
-            "linkbench.stages.train:curves",
-            seed,
-            inputs={"train": train, "cohort": base["cohort"]},
-            light=True,
-        )
+        poisoned = builder.poison(poison, channel, facing(opponent, _nobody()), base, seed, imaginary)
+        network: dict[str, str] = {}
         baseline: dict[str, str] = {}
         for defender in sorted(scenario.specs["defenders"], key=lambda spec: spec.name != NOTHING):
+            model = facing(opponent, poison if defender.name == NOTHING else defender)
+            if not network or model is not opponent:
+                network = _network(builder, model, {**base, **poisoned}, seed, clean="clean" in asked)
+            train = network["train"]
             protect = builder.protect(defender, channel, model, base, seed)
             publish, quality = builder.publish(protect, channel, base, seed, imaginary)
             predict = builder.predict(train, seed, published=publish)
             if "protected" in asked:
                 own = builder.protect(defender, channel, model, base, seed, split=VALIDATION, own=True)
-                held_out["protected"] = builder.predict(train, seed, published=builder.post(own, channel, seed))
+                network["protected"] = builder.predict(train, seed, published=builder.post(own, channel, seed))
             epsilon = defender.params.get("epsilon")
             here = {"model": model.name, "poison": poison.label, "defender": defender.label, "epsilon": epsilon}
             steps = {
-                **base, **poisoned, "train": train, "protect": protect, "publish": publish, "quality": quality,
-                "predict": predict, "curves": curves, **held_out,
+                **base, **poisoned, **network, "protect": protect, "publish": publish, "quality": quality,
+                "predict": predict,
             }  # fmt: skip
             played = {
                 **given, "model": model.architecture, "poison": poison, "defender": defender, "channel": channel
@@ -88,6 +83,18 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, everybody, baseline, seen)
                 if defender.name == NOTHING:
                     baseline[attacker.label] = cell.steps["rank"]
+
+
+def _network(builder: Builder, model: Model, base: dict[str, str], seed: int, *, clean: bool) -> dict[str, str]:
+    """A trained network, its curves, and where that is asked for what it says of clean validation photos."""
+    train = builder.train(model, base, seed)
+    inputs = {"train": train, "cohort": base["cohort"]}
+    out = {"train": train, "curves": builder.add(
+        "curves", "linkbench.stages.train:curves", seed, inputs=inputs, light=True
+    )}  # fmt: skip
+    if clean:
+        out["clean"] = builder.predict(train, seed, split=VALIDATION, cohort=base["cohort"])
+    return out
 
 
 def _nobody() -> Spec:

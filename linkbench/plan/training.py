@@ -9,6 +9,7 @@ from linkbench.api.data import TEST, VALIDATION
 from linkbench.errors import InputError
 from linkbench.plan.builder import Builder, Plan
 from linkbench.scenario.file import Model, Scenario
+from linkbench.scenario.met import adapts_to_each
 from linkbench.scenario.tasks import DEFAULT
 
 
@@ -39,6 +40,11 @@ def plan_training(scenario: Scenario, name: str | None) -> Training:
     for what, found in several.items():
         if len(found) > 1:
             raise InputError(f"the scenario spans {len(found)} points of {what!r}; a predictor has one. Use --set")
+    if adapts_to_each(model):
+        raise InputError(
+            f"{model.name}: its recipe trains a network for each defender that it meets, and a predictor meets nobody; "
+            f"give the recipe a 'defender'"
+        )
     builder, seed = Builder(scenario), scenario.seeds[0]
     base = builder.people(scenario.specs["genomes"][0], scenario.specs["cohort"][0], seed)
     train = builder.train(model, base, seed)

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from linkbench.api.base import Defender
-from linkbench.api.fields import DefenderSpec, Fraction01, nested
+from linkbench.api.fields import Fraction01, MetDefender, nested
 from linkbench.recipes.standard import Standard
-from linkbench.registry.spec import nested_plugin
+from linkbench.registry.spec import known_tool, nested_plugin
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,11 @@ class Adaptive(Standard):
 
     adapts: ClassVar[bool] = True
 
-    defender: DefenderSpec = nested("defender", "joint-pgd", "the tool that protects the training photos")
+    defender: MetDefender = nested(
+        "defender",
+        None,
+        "the tool that protects the training photos; null: each that the model meets, one network each",
+    )
     clean: Fraction01 = Field(
         0.0, description="part of the training photos that is learned from as it was, too, beside its protected copy"
     )
@@ -50,7 +54,7 @@ class Adaptive(Standard):
         from linkbench.harness.protected_examples import protected_examples
         from linkbench.models.training import fit
 
-        defender: Defender = nested_plugin(self.defender, "defender")
+        defender: Defender = nested_plugin(known_tool(self.defender, "adaptive"), "defender")
         before = Report()
         if not data.started and "predictor" in defender.needs:
             plain = Standard(**self.model_dump(include=set(Standard.model_fields)))

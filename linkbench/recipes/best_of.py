@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 from linkbench.api.base import Defender, Recipe
-from linkbench.api.fields import DefenderSpec, PhenotypeName, RecipeSpecs, nested
-from linkbench.registry.spec import label, nested_plugin
+from linkbench.api.fields import MetDefender, PhenotypeName, RecipeSpecs, nested
+from linkbench.registry.spec import known_tool, label, nested_plugin
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,8 +42,11 @@ class BestOf(Recipe):
     """
 
     recipes: RecipeSpecs = nested("recipe", DEFAULT, "the candidates")
-    defender: DefenderSpec = nested(
-        "defender", "none", "the tool that protects the validation photos that decide; it sees the network as it starts"
+    defender: MetDefender = nested(
+        "defender",
+        "none",
+        "the tool that protects the validation photos that decide, and sees the network as it starts; null: each that "
+        "the model meets, one choice each",
     )
     phenotype: PhenotypeName | None = Field(
         None, description="whose balanced accuracy decides; null: the mean over all phenotypes"
@@ -86,10 +89,11 @@ class BestOf(Recipe):
         from linkbench.harness.defend import learn
         from linkbench.harness.protected_examples import need_trained, protected_examples
 
-        if self.defender["use"] == "none":
+        tool = known_tool(self.defender, "best-of")
+        if tool["use"] == "none":
             return data.validation
-        defender: Defender = nested_plugin(self.defender, "defender")
-        need_trained(data, defender, self.defender["use"], "best-of")
+        defender: Defender = nested_plugin(tool, "defender")
+        need_trained(data, defender, tool["use"], "best-of")
         learned = learn(data, defender, network, "best-of")
         return protected_examples(data, data.validation, network, defender, learned, file, "best-of")
 

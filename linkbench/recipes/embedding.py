@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from linkbench.api.fields import Count, DefenderSpec, Fraction01, nested
+from linkbench.api.fields import Count, Fraction01
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.standard import Standard
 
@@ -45,7 +45,6 @@ class AdaptiveEmbedding(Adaptive):
     people: ClassVar[bool] = True
 
     epochs: Count = Field(30, description="passes over the training photos, at most")
-    defender: DefenderSpec = nested("defender", "fawkes", "the tool that protects the training photos")
     clean: Fraction01 = Field(
         1.0, description="part of the training photos that is learned from as it was, too, beside its protected copy"
     )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from linkbench.api.base import Plugin
 from linkbench.api.fields import resolve_nested_with
-from linkbench.errors import Location, PluginError
+from linkbench.errors import InputError, Location, PluginError
 from linkbench.registry import inputs
 from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
 from linkbench.registry.registry import registry
@@ -158,6 +158,24 @@ def every(specs: Iterable[Spec]) -> Iterator[Spec]:
     for spec in specs:
         yield spec
         yield from every(inner for _, inner in nested_specs(spec))
+
+
+def open_fields(spec: Spec) -> list[str]:
+    """Parameters of a recipe that stand for the defender that is met, see `linkbench.api.fields.MetDefender`."""
+    fields = registry().load(spec.kind, spec.name).model_fields if spec.kind == "recipe" else {}
+    names = {field.alias or key: field.json_schema_extra for key, field in fields.items()}
+    return [
+        name
+        for name, extra in names.items()
+        if isinstance(extra, dict) and extra.get("linkbench_use") == "defender" and spec.params[name] is None
+    ]
+
+
+def known_tool(value: Mapping[str, Any] | None, who: str) -> Mapping[str, Any]:
+    """The value of a field for the defender that is met, once it is known. Raises InputError where nobody is met."""
+    if value is None:
+        raise InputError(f"{who}: nobody is met here, so the recipe must name its tool; give it a 'defender'")
+    return value
 
 
 def nested_plugin(value: Mapping[str, Any], kind: str) -> Any:

@@ -20,7 +20,7 @@ from linkbench.metrics.intervals import SHARE
 from linkbench.metrics.settings import Measure
 from linkbench.plan.facts import CellFacts
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import Spec, every, nested_specs
+from linkbench.registry.spec import Spec, every, nested_specs, open_fields
 from linkbench.results.cells import Value
 from linkbench.results.conclusions import common_size, plain_data, protection_of, reached, together
 from linkbench.results.verdicts import Photos, Protection, Question, Verdict, value_of
@@ -115,7 +115,8 @@ def _knows_the_tool(spec: Spec, *tools: str) -> bool:
     """Whether a recipe trains on what one of the cell's own tools puts out."""
     if spec.kind != "recipe" or not _class_of(spec).adapts:
         return False
-    return any(inner.name in tools for _, inner in nested_specs(spec) if inner.kind == "defender")
+    named = {inner.name for _, inner in nested_specs(spec) if inner.kind == "defender"}
+    return bool(open_fields(spec)) or not named.isdisjoint(tools)
 
 
 def climb(

@@ -10,16 +10,27 @@ from linkbench.errors import InputError
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong, every, nested_specs
 from linkbench.scenario.file import Model
+from linkbench.scenario.met import wrongly_open
 
 
-def unknown_models(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
+def about_models(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
+    """What models, and those who see them, can get wrong."""
+    seen = {name for section in ("poisons", "defenders") for spec in specs[section] for name in _knowledge(spec)}
+    return [*_unknown_models(specs, models), *_without_opponents(models), *wrongly_open(models, seen)]
+
+
+def _knowledge(spec: Spec) -> list[str]:
+    knowledge = spec.params["knowledge"]
+    return [knowledge] if isinstance(knowledge, str) else list(knowledge)
+
+
+def _unknown_models(specs: dict[str, list[Spec]], models: list[Model]) -> list[Wrong]:
     """Defenders that are to see a model that the scenario does not have."""
     wrong = []
     allowed = ("white-box", "other-seed", *(model.name for model in models))
     for section in ("poisons", "defenders"):
         for spec in specs[section]:
-            knowledge = spec.params["knowledge"]
-            names = [knowledge] if isinstance(knowledge, str) else knowledge
+            names = _knowledge(spec)
             wrong += [
                 Wrong((section,), f"{spec.label}: knowledge names no model {name!r}; allowed: {', '.join(allowed)}")
                 for name in names
@@ -46,7 +57,7 @@ def _seals_broken(names: Iterable[str], models: list[Model]) -> Iterator[str]:
             yield f"knowledge {name!r} {met}; {remedy} ('knowledge')"
 
 
-def without_opponents(models: list[Model]) -> list[Wrong]:
+def _without_opponents(models: list[Model]) -> list[Wrong]:
     """Models of which nobody links with any."""
     if not models or any(model.role == "opponent" for model in models):
         return []

@@ -9,7 +9,7 @@ from pydantic import Field
 from linkbench.metrics.settings import Measure, Strict
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong, every
-from linkbench.scenario.checks import unknown_models, unknown_phenotypes, without_opponents
+from linkbench.scenario.checks import about_models, unknown_phenotypes
 from linkbench.scenario.file import Model, TaskFile, TaskName
 
 UNKNOWN = {
@@ -54,7 +54,7 @@ class IdentificationFile(TaskFile):
 
 def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -> list[Wrong]:
     """What the parts of an identification can get wrong: no photos, defenders that want genomes, no weights."""
-    wrong = [*unknown_models(specs, models), *without_opponents(models)]
+    wrong = about_models(specs, models)
     wrong += [
         Wrong(("cohort",), f"{spec.name!r} has no photos, so nobody can be identified in them")
         for spec in specs["cohort"]

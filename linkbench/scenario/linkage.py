@@ -11,7 +11,7 @@ from linkbench.errors import InputError
 from linkbench.metrics.settings import Measure, Strict
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong, every
-from linkbench.scenario.checks import unknown_models, unknown_phenotypes, without_opponents
+from linkbench.scenario.checks import about_models, unknown_phenotypes
 from linkbench.scenario.file import Model, TaskFile
 
 PHENOTYPES_IN = ("poisons", "defenders", "attackers", "cohort")
@@ -54,7 +54,7 @@ class LinkageFile(TaskFile):
 
 def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -> list[Wrong]:
     """What only the parts together can get wrong: photos without models, phenotypes that nobody has."""
-    wrong = [*unknown_models(specs, models), *without_opponents(models)]
+    wrong = about_models(specs, models)
     for spec in specs["cohort"]:
         wrong += (
             _with_photos(spec, models)

@@ -1,0 +1,53 @@
+"""Recipes that train on the defender that their model meets: who they are, and what they become when it is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linkbench.registry.spec import Spec, Wrong, every, nested_specs, open_fields
+from linkbench.scenario.file import Model
+
+
+def adapts_to_each(model: Model) -> bool:
+    """Whether there is one network for each defender that the model meets."""
+    return any(open_fields(spec) for spec in every([model.recipe]))
+
+
+def facing(model: Model, tool: Spec) -> Model:
+    """The model as it is trained where it meets this defender."""
+    return model._replace(recipe=_filled(model.recipe, tool)) if adapts_to_each(model) else model
+
+
+def _filled(recipe: Spec, tool: Spec) -> Spec:
+    params: dict[str, Any] = {**recipe.params, **dict.fromkeys(open_fields(recipe), _inside(tool))}
+    inner: dict[str, list[dict[str, Any]]] = {}
+    for key, spec in nested_specs(recipe):
+        if spec.kind == "recipe":
+            inner.setdefault(key, []).append(_inside(_filled(spec, tool)))
+    for key, recipes in inner.items():
+        params[key] = recipes if isinstance(recipe.params[key], list) else recipes[0]
+    return recipe._replace(params=params)
+
+
+def _inside(spec: Spec) -> dict[str, Any]:
+    """A plugin as it stands inside another."""
+    return {"use": spec.name, "params": spec.params}
+
+
+def wrongly_open(models: list[Model], seen: set[str]) -> list[Wrong]:
+    """Models that must be one network, but train on what they meet. seen: names of models that defenders are shown."""
+    starts = {model.start for model in models}
+    return [
+        Wrong(
+            ("models",),
+            f"{model.name}: its recipe trains a network for each defender that it meets, but {why}; give the recipe "
+            f"a 'defender'",
+        )
+        for model in models
+        if adapts_to_each(model)
+        for why in (
+            ["another model starts from it"] * (model.name in starts)
+            + ["a surrogate meets nobody"] * (model.role == "surrogate")
+            + ["a defender is to see it by its name"] * (model.name in seen)
+        )
+    ]
