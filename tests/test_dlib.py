@@ -20,7 +20,7 @@ from torch.nn import functional
 from linkbench.api.schema import PAPER
 from linkbench.errors import InputError, WeightsError
 from linkbench.models.dlib_network import DlibNetwork
-from linkbench.models.dlib_resnet import MANIFEST, DlibResNet
+from linkbench.models.dlib_resnet import DlibResNet
 from linkbench.models.features import deep_features
 from linkbench.models.tfjs import read_tfjs
 
@@ -98,8 +98,8 @@ def test_its_features_are_the_embedding() -> None:
     with torch.inference_mode():
         parts = deep_features(network)(photos)
     assert [part.shape for part in parts] == [(1, 128)] * 4
-    with pytest.raises(InputError, match="150 px, these have 64"):
-        DlibResNet().build(PAPER, 64)
+    with pytest.raises(InputError, match="at least 32 px, these have 31"):
+        DlibResNet().build(PAPER, 31)
 
 
 def test_wrong_tensors_are_named() -> None:
@@ -178,7 +178,7 @@ def package(state: dict[str, Tensor]) -> dict[str, bytes]:
         data += ((tensor - low) / scale).round().to(torch.uint8).numpy().tobytes()
         entries.append(entry(name, list(tensor.shape), {"dtype": "uint8", "scale": scale, "min": low}))
     manifest = json.dumps([{"paths": ["face.bin"], "weights": entries}]).encode()
-    return {f"package/model/{MANIFEST}": manifest, "package/model/face.bin": data, "package/README": b"\xff"}
+    return {f"package/model/{DlibResNet.manifest}": manifest, "package/model/face.bin": data, "package/README": b"\xff"}
 
 
 def archive(path: Path, files: dict[str, bytes]) -> Path:
@@ -199,7 +199,7 @@ def test_folder_archive_and_manifest_give_the_same_file(home: Path, run_cli: Cal
     for name, content in files.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_bytes(content)
-    for source in ("face.tgz", "package", f"package/model/{MANIFEST}"):
+    for source in ("face.tgz", "package", f"package/model/{DlibResNet.manifest}"):
         done = run_cli(
             "weights", "import", source, "--architecture", "dlib-resnet", "--out", f"{source[-5:-4]}.safetensors"
         )
@@ -217,9 +217,12 @@ def test_folder_archive_and_manifest_give_the_same_file(home: Path, run_cli: Cal
     ("make", "reason"),
     [
         (lambda home: home / "none.tgz", "none.tgz cannot be read: No such file"),
-        (lambda home: archive(home / "x.tgz", {"package/model/other.bin": b""}), f"holds no model/{MANIFEST}"),
-        (lambda home: archive(home / "x.tgz", {f"model/{MANIFEST}": b"[{}]"}), "a group has no lists"),
-        (lambda home: home, f"holds no {MANIFEST}"),
+        (
+            lambda home: archive(home / "x.tgz", {"package/model/other.bin": b""}),
+            f"holds no model/{DlibResNet.manifest}",
+        ),
+        (lambda home: archive(home / "x.tgz", {f"model/{DlibResNet.manifest}": b"[{}]"}), "a group has no lists"),
+        (lambda home: home, f"holds no {DlibResNet.manifest}"),
     ],
     ids=["absent", "without a manifest", "bad manifest", "empty folder"],
 )

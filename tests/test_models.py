@@ -283,5 +283,5 @@ def test_import_command(run_cli: Any, home: Path, monkeypatch: pytest.MonkeyPatc
     assert done.status == 0, done.err
     assert "30 tensors for vggface16" in done.out
     assert set(tensorfile.read(home / "new/vgg.safetensors").arrays) == set(tiny)
-    assert "those that do: dlib-resnet, vggface16" in run_cli(*command[:4], "small-cnn", *command[5:]).err
+    assert "those that do: age-gender, dlib-resnet, vggface16" in run_cli(*command[:4], "small-cnn", *command[5:]).err
     assert "cannot be read" in run_cli(*command[:2], "none.pth", *command[3:]).err

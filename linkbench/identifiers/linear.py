@@ -26,31 +26,13 @@ class Linear(Identifier):
 
     def learn(self, gallery: Gallery) -> Any:
         """Mean and scale of the embeddings, weights [D, people] and offsets [people]."""
-        import numpy as np
-        import torch
+        from linkbench.models import logistic
 
-        middle = gallery.embeddings.mean(axis=0)
-        scale = float(np.sqrt(np.square(gallery.embeddings - middle).mean())) or 1.0
-        # the best weights lie among the directions of the photos, which are fewer than numbers in an embedding
-        axes = np.linalg.svd((gallery.embeddings - middle) / scale, full_matrices=False)[2]
-        known = torch.from_numpy((gallery.embeddings - middle) / scale @ axes.T)
-        who = torch.from_numpy(np.ascontiguousarray(gallery.who))
-        weights = torch.zeros(known.shape[1], gallery.people, dtype=torch.float64, requires_grad=True)
-        offsets = torch.zeros(gallery.people, dtype=torch.float64, requires_grad=True)
-        search = torch.optim.LBFGS(
-            [weights, offsets], max_iter=500, tolerance_grad=1e-6, tolerance_change=1e-12, line_search_fn="strong_wolfe"
-        )
-
-        def loss() -> torch.Tensor:
-            search.zero_grad()
-            total = torch.nn.functional.cross_entropy(known @ weights + offsets, who, reduction="sum")
-            total = total + 0.5 * self.penalty * weights.square().sum()
-            total.backward()  # type: ignore[no-untyped-call]
-            return total
-
-        with torch.enable_grad():
-            search.step(loss)  # type: ignore[no-untyped-call]
-        return middle, scale, axes.T @ weights.detach().numpy(), offsets.detach().numpy()
+        middle, scale = logistic.scaled(gallery.embeddings)
+        known = (gallery.embeddings - middle) / scale
+        axes = logistic.within(known)  # which are fewer than numbers in an embedding
+        found = logistic.fit(known @ axes.T, gallery.who, gallery.people, self.penalty)
+        return middle, scale, axes.T @ found[:-1], found[-1]
 
     def score(self, probes: Faces, learned: Any) -> Array:
         import numpy as np

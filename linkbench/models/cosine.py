@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from linkbench.errors import InputError
-from linkbench.models.features import deep_features
-from linkbench.models.predictor import evaluating
+from linkbench.models.features import last_layer, side_by_side
 
 
 class Cosine(nn.Module):
@@ -23,7 +20,7 @@ class Cosine(nn.Module):
 
     def features(self, photos: Tensor) -> Tensor:
         """float [n, D]; those of several networks side by side."""
-        return torch.cat([part.float() for part in deep_features(self.network)(photos)], dim=1)
+        return side_by_side(self.network, photos)
 
     def forward(self, photos: Tensor) -> Tensor:
         directions = nn.functional.normalize(self.classes.float(), dim=1)
@@ -35,11 +32,4 @@ def on_last_layer(network: nn.Module, scale: float, size: int) -> Cosine:
 
     size: edge of a photo, pixels.
     """
-    last = next((module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None)
-    if last is not None:
-        cosine = Cosine(network, last.weight, scale)
-        with evaluating(network), torch.no_grad():
-            seen = cosine.features(torch.zeros(1, 3, size, size, device=last.weight.device))
-        if seen.shape[1] == last.in_features:
-            return cosine
-    raise InputError("an embedding is trained below a last linear layer, and this architecture does not end in one")
+    return Cosine(network, last_layer(network, size).weight, scale)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from linkbench.models.networks import Normalised
+from linkbench.models.networks import Framed, Normalised, Window
 
 SIZE = 150
-"""Edge of the photos, pixels."""
+"""Edge of the photos, pixels; others are scaled to it."""
 
 WIDTH = 128
 """Numbers of an embedding."""
@@ -64,13 +64,14 @@ class _Block(nn.Module):
 
 
 class DlibNetwork(nn.Module):
-    """Photos float [n, 3, 150, 150] in [0, 1] to logits [n, classes], the last layer above the embedding."""
+    """Photos float [n, 3, h, w] in [0, 1] to logits [n, classes], the last layer above the embedding."""
 
     learning_rate = 1e-4
 
-    def __init__(self, classes: int, jitter: int = 0) -> None:
+    def __init__(self, classes: int, jitter: int = 0, window: Window | None = None) -> None:
         super().__init__()
         self.jitter = jitter
+        self.frame = Framed(SIZE, window)
         self.normalise = Normalised(MEAN, (255.0, 255.0, 255.0), scale=255.0)
         self.conv32_down = nn.Conv2d(3, 32, 7, 2)
         for block in BLOCKS:
@@ -83,6 +84,7 @@ class DlibNetwork(nn.Module):
 
         Photos of one person lie within about 0.6 of each other.
         """
+        photos = self.frame(photos)
         if not self.jitter:
             return self.embedding(photos)
         height, width, step = photos.shape[2], photos.shape[3], self.jitter
@@ -92,7 +94,7 @@ class DlibNetwork(nn.Module):
         return torch.stack(views).mean(dim=0)
 
     def embedding(self, photos: Tensor) -> Tensor:
-        """[n, 128], of the photos exactly as they are."""
+        """[n, 128], of photos of 150 px exactly as they are."""
         out = torch.relu(self.conv32_down(self.normalise(photos)))
         out = nn.functional.max_pool2d(out, 3, 2)
         for block in BLOCKS:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from linkbench.api.data import Array
+from linkbench.errors import InputError
 from linkbench.models.batches import batch_size
 from linkbench.models.filters import bare
-from linkbench.models.predictor import batches_of, frozen
+from linkbench.models.predictor import batches_of, evaluating, frozen
 
 Features = Callable[[Tensor], list[Tensor]]
 """Photos float [n, 3, h, w] to the features of each network, float [n, D_i]; differentiable."""
@@ -39,6 +40,27 @@ def joined(features: Features, photos: Tensor, scales: tuple[float, ...]) -> Ten
     """[n, D], the features of all networks side by side, each of length about 1."""
     parts = features(photos)
     return torch.cat([part.float() / scale for part, scale in zip(parts, scales, strict=True)], dim=1)
+
+
+def side_by_side(network: nn.Module, photos: Tensor) -> Tensor:
+    """float32 [n, D], the features of every network of a predictor in one row."""
+    return torch.cat([part.float() for part in deep_features(network)(photos)], dim=1)
+
+
+def last_layer(network: nn.Module, size: int) -> nn.Linear:
+    """The linear layer that all features enter. Raises InputError where the network does not end in one.
+
+    size: edge of a photo, pixels.
+    """
+    last = next((module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None)
+    if last is not None:
+        with evaluating(network), torch.no_grad():
+            seen = side_by_side(network, torch.zeros(1, 3, size, size, device=last.weight.device))
+        if seen.shape[1] == last.in_features:
+            return last
+    raise InputError(
+        "the recipe learns from what enters a last linear layer, and this architecture does not end in one"
+    )
 
 
 def distance(left: Tensor, right: Tensor) -> Tensor:

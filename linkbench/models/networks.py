@@ -107,6 +107,31 @@ class Normalised(nn.Module):
         return torch.addcmul(self.shift, photos, self.factor)
 
 
+class Window(NamedTuple):
+    """A square part of a photo, in parts of the photo's edge."""
+
+    left: float
+    top: float
+    edge: float
+
+
+class Framed(nn.Module):
+    """Square photos, or one part of them, at a network's own size: bilinear, and smoothed first where it is larger."""
+
+    def __init__(self, size: int, window: Window | None) -> None:
+        super().__init__()
+        self.size, self.window = size, window
+
+    def forward(self, photos: Tensor) -> Tensor:
+        if self.window is not None:
+            left, top, edge = (round(part * photos.shape[-1]) for part in self.window)
+            photos = photos[:, :, top : top + edge, left : left + edge]
+        if photos.shape[-1] == self.size:
+            return photos
+        larger = photos.shape[-1] > self.size
+        return nn.functional.interpolate(photos, (self.size, self.size), mode="bilinear", antialias=larger)
+
+
 def unit_range() -> Normalised:
     """Photos in [0, 1] to about [-2, 2]."""
     return Normalised((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

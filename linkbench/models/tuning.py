@@ -50,7 +50,7 @@ def tuned(
     """A classifier photos -> [n, people] on top of the network, which is changed in place."""
     place(network, device)
     imprinted = Cosine(network, nn.Parameter(torch.zeros(1, 1)), how.scale)
-    features = nn.functional.normalize(_through(imprinted.features, imprinted, photos, device), dim=1)
+    features = nn.functional.normalize(through(imprinted.features, imprinted, photos, device), dim=1)
     directions = torch.zeros(people, features.shape[1])
     directions.index_add_(0, torch.from_numpy(np.ascontiguousarray(who)), features)
     classifier = _Partly(network, nn.Parameter(directions), how.scale)
@@ -79,11 +79,11 @@ def tuned(
 
 def outputs(classifier: nn.Module, photos: Photos, device: str) -> Array:
     """float64 [n, people], what the classifier says of each photo."""
-    out: Array = _through(classifier, classifier, photos, device).double().numpy()
+    out: Array = through(classifier, classifier, photos, device).double().numpy()
     return out
 
 
-def _through(function: Callable[[Tensor], Tensor], network: nn.Module, photos: Photos, device: str) -> Tensor:
+def through(function: Callable[[Tensor], Tensor], network: nn.Module, photos: Photos, device: str) -> Tensor:
     """float32 [n, D] on the CPU: a function of the network in evaluation mode, batch by batch."""
     step = batch_size(photos.size, device)
     out = []

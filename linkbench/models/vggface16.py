@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from linkbench.api.base import Architecture
-from linkbench.api.fields import InputPath
 from linkbench.api.schema import Schema
 from linkbench.errors import InputError, WeightsError
+from linkbench.models.from_weights import FromWeights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,14 +30,13 @@ _INDEXED = {
 """Names by position, as torch.nn.Sequential gives them to VGG-16 with a dropout after each hidden layer."""
 
 
-class VGGFace16(Architecture):
+class VGGFace16(FromWeights):
     """VGG-16 as VGGFace (Parkhi et al. 2015), one network per phenotype, for photos of 224 px.
 
     Without `weights` it starts from random ones and needs many photos. `linkbench weights import` makes the file.
     Its networks take photos as the original did: blue first, 0..255, less the mean face colour.
     """
 
-    weights: InputPath | None = Field(None, description="safetensors file that every network starts from")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="part of the hidden features left out")
     width: Annotated[int, Field(ge=1, le=64)] = Field(64, description="channels of the first block; VGGFace has 64")
     hidden: Annotated[int, Field(ge=1, le=4096)] = Field(4096, description="width of fc6 and fc7; VGGFace has 4096")
@@ -47,24 +45,13 @@ class VGGFace16(Architecture):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"width": 2, "hidden": 8}
 
-    def input_files(self) -> list[Path]:
-        return [] if self.weights is None else [self.weights]
-
-    def without_weights(self) -> Architecture:
-        return self.model_copy(update={"weights": None})
-
     def build(self, schema: Schema, size: int) -> nn.Module:
         """Photos [n, 3, 224, 224] to logits [n, V]. Raises InputError for another size, WeightsError for the file."""
         from linkbench.models.networks import VGG16, PerPhenotype
 
         if size != 224:
             raise InputError(f"vggface16 needs photos of 224 px, these have {size}; set the cohort's size to 224")
-        state: dict[str, Tensor] = {}
-        if self.weights is not None:
-            from linkbench.models.weights import read_safetensors
-
-            state = read_safetensors(self.weights)
-            self.check(state, str(self.weights))
+        state = self.first_weights()
 
         def make(classes: int) -> nn.Module:
             network = VGG16(classes, self.width, self.hidden, self.dropout)
@@ -74,7 +61,6 @@ class VGGFace16(Architecture):
         return PerPhenotype(schema, make)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor of a weights file, in the order of the layers."""
         out: dict[str, tuple[int, ...]] = {}
         channels = 3
         for layer in _FEATURES:
@@ -84,12 +70,6 @@ class VGGFace16(Architecture):
         for layer, inputs in (("fc6", channels * 49), ("fc7", self.hidden)):
             out |= {f"{layer}.weight": (self.hidden, inputs), f"{layer}.bias": (self.hidden,)}
         return out
-
-    def check(self, state: Mapping[str, Tensor], where: str) -> None:
-        """Raise WeightsError naming the first tensor that is missing, wrong or of no use."""
-        from linkbench.models.predictor import check_weights
-
-        check_weights(dict(state), self.shapes(), where)
 
     def import_weights(self, state: Mapping[str, Tensor], *, red_first: bool = False) -> dict[str, Tensor]:
         """Weights of a converted VGGFace under our names. Raises WeightsError for a name that is none of its layers.

@@ -272,6 +272,12 @@ def register_architectures(register: Register) -> None:
         summary="dlib's face recogniser at 150 px, from face-api's weights if given",
     )
     register(
+        "age-gender",
+        "linkbench.models.age_gender:AgeGender",
+        api=1,
+        summary="face-api's sex and age at 112 px, from its weights if given",
+    )
+    register(
         "colorimetry",
         "linkbench.models.colorimetry:Colorimetry",
         api=1,
@@ -287,6 +293,12 @@ def register_recipes(register: Register) -> None:
         "linkbench.recipes.standard:Standard",
         api=1,
         summary="ordinary training, classes balanced, stopped early",
+    )
+    register(
+        "linear-probe",
+        "linkbench.recipes.linear_probe:LinearProbe",
+        api=1,
+        summary="last layers fitted exactly to the features of a network that stays as it is",
     )
     register(
         "other-cameras",
