@@ -13,7 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = ("--disable-quic", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND")
+FLAGS = (
+    "--disable-quic",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
 PATIENCE = 240_000.0
 """Milliseconds until a silent browser counts as dead; a busy machine needs some."""
 

@@ -34,3 +34,25 @@ def saved(pixels: np.ndarray[Any, Any], path: Path, **options: Any) -> Path:
     """The pixels as a file, its format by its name."""
     Image.fromarray(pixels).save(path, **options)
     return path
+
+
+TINY = """
+linkbench: 1
+name: tiny
+genomes: {use: simulated, count: 200}
+cohort: {use: rendered, count: 120, size: 32}
+split: {test: 0.1, validation: 0.4}
+models:
+  - name: seen
+    architecture: {use: small-cnn, width: 4, shared: true}
+    recipe: {use: standard, epochs: 3}
+  - name: unseen
+    architecture: {use: small-cnn, width: 6, shared: true}
+    recipe: {use: standard, epochs: 3}
+    sealed: true
+defenders:
+  {use: decoy-pgd, knowledge: seen, epsilon: [4/255, 16/255], steps: 4, over: [png, {use: resize, factor: 0.7}]}
+channels: png
+attackers: likelihood
+"""
+"""A scenario that photos can be protected with after seconds of training."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from photofiles import person, saved, scene
+from photofiles import TINY, person, saved, scene
 from PIL import Image
 
 from linkbench.api.data import MISSING, Genomes, most_likely
@@ -30,26 +30,6 @@ from linkbench.store.store import Store
 
 MANIFEST = manifest_name("protect")
 
-SCENARIO = """
-linkbench: 1
-name: tiny
-genomes: {use: simulated, count: 200}
-cohort: {use: rendered, count: 120, size: 32}
-split: {test: 0.1, validation: 0.4}
-models:
-  - name: seen
-    architecture: {use: small-cnn, width: 4, shared: true}
-    recipe: {use: standard, epochs: 3}
-  - name: unseen
-    architecture: {use: small-cnn, width: 6, shared: true}
-    recipe: {use: standard, epochs: 3}
-    sealed: true
-defenders:
-  {use: decoy-pgd, knowledge: seen, epsilon: [4/255, 16/255], steps: 4, over: [png, {use: resize, factor: 0.7}]}
-channels: png
-attackers: likelihood
-"""
-
 pytestmark = pytest.mark.slow
 
 
@@ -57,7 +37,7 @@ pytestmark = pytest.mark.slow
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the scenario and the store that it fills once."""
     folder = tmp_path_factory.mktemp("protection")
-    (folder / "tiny.yaml").write_text(SCENARIO)
+    (folder / "tiny.yaml").write_text(TINY)
     return folder
 
 
@@ -281,7 +261,7 @@ def test_attackers_are_taught_about_the_strength_that_is_asked_for(kept: Path) -
     ],
 )
 def test_scenarios_that_are_not_fit_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
-    (tmp_path / "a.yaml").write_text(SCENARIO.replace(old, new))
+    (tmp_path / "a.yaml").write_text(TINY.replace(old, new))
     with pytest.raises(InputError, match=said):
         scenario_of(tmp_path / "a.yaml")
 

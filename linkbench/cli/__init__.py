@@ -30,6 +30,7 @@ COMMANDS = {
     "protect": ("linkbench.cli.protect", "Protect the faces in your photos, and check what was written."),
     "verify": ("linkbench.cli.verify", "Check a photo against the same photo protected."),
     "poison": ("linkbench.cli.poison", "Put a pattern of your own into your photos, against whoever trains on them."),
+    "app": ("linkbench.cli.app", "Serve a page to this machine that does the same for photos dropped on it."),
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),
     "list": ("linkbench.cli.listing", "List finished runs and the scenarios that come with the toolkit."),
@@ -43,7 +44,7 @@ COMMANDS = {
 
 EXTRAS = {
     "torch": "photos", "PIL": "photos", "safetensors": "photos", "cv2": "faces", "pillow_heif": "faces",
-    "pyarrow": "parquet", "scipy": "assignment",
+    "pyarrow": "parquet", "scipy": "assignment", "starlette": "app", "uvicorn": "app",
 }  # fmt: skip
 """Packages that a plain installation lacks, and the extra that brings each."""
 

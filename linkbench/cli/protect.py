@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 PLATFORMS = ("mediawiki", "signal")
 
+scenario_option = click.option(
+    "--scenario", type=click.Path(path_type=Path),
+    help="Scenario with the networks, people and defender to use.  [default: one that comes along]",
+)  # fmt: skip
+
 judged = with_options(
     click.option("--genotype", type=click.Path(path_type=Path), help="The person's genotype file."),
     click.option("--phenotypes", metavar="NAME=VARIANT,...", help="What is true of the person: sex=female."),
@@ -34,10 +39,7 @@ judged = with_options(
         "--for", "platform", type=click.Choice(PLATFORMS),
         help="Where it will be posted: that preset alone is checked.  [default: all, crops, screenshots]",
     ),
-    click.option(
-        "--scenario", type=click.Path(path_type=Path),
-        help="Scenario with the networks, people and defender to use.  [default: one that comes along]",
-    ),
+    scenario_option,
     store_address,
 )  # fmt: skip
 """Who judges, and whose genome is looked for."""
@@ -120,23 +122,29 @@ def people_and_judge(
     epsilon: float | None = None,
 ) -> tuple[Background, Judge]:
     """What a protection is made with, and who judges it; epsilon: one that attackers shall be taught about."""
-    from linkbench.execution.device import check_torch
-    from linkbench.execution.watch import watcher
     from linkbench.genomes.genotype_files import reader
-    from linkbench.protection.background import prepare, scenario_of
     from linkbench.protection.judge import judge_of
-    from linkbench.store.location import default_address
-    from linkbench.store.store import Store
 
-    check_torch()
     told = told_phenotypes(phenotypes)
     own = None if genotype is None else reader.read(genotype)
-    background = prepare(scenario_of(scenario, epsilon), Store(store or default_address()), watcher)
+    background = background_of(scenario, store, epsilon)
     k, size = k_size
     judge = judge_of(
         background, genotype=own, phenotypes=told, ancestry=ancestry, people=people, k=k, size=size
     )  # fmt: skip
     return background, judge
+
+
+def background_of(scenario: Path | None, store: str | None, epsilon: float | None = None) -> Background:
+    """What a protection is made with; epsilon: one that attackers shall be taught about."""
+    from linkbench.execution.device import check_torch
+    from linkbench.execution.watch import watcher
+    from linkbench.protection.background import prepare, scenario_of
+    from linkbench.store.location import default_address
+    from linkbench.store.store import Store
+
+    check_torch()
+    return prepare(scenario_of(scenario, epsilon), Store(store or default_address()), watcher)
 
 
 def _target(

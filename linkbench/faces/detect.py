@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +34,10 @@ TURNS = (-25.0, 25.0)
 """Degrees by which a photo in which nothing was found is turned."""
 EYE_SIDE = 160
 """Side in pixels to which a face is brought before eyes are looked for."""
+
+
+ONE_AT_A_TIME = threading.Lock()
+"""OpenCV's cascades keep the photo that they look at: two threads must not use one."""
 
 
 class Seen(NamedTuple):
@@ -121,14 +126,15 @@ def _cascade(name: str, grey: Array, most: int | None = None) -> list[Seen]:
 
     border = max(grey.shape) // 8  # faces that the photo's edge cuts
     framed = cv2.copyMakeBorder(grey, border, border, border, border, cv2.BORDER_REPLICATE)
-    squares, _, weights = cascade.detectMultiScale3(
-        cv2.equalizeHist(framed),
-        scaleFactor=1.1,
-        minNeighbors=3,
-        minSize=(LEAST, LEAST),
-        maxSize=(most or 0, most or 0),
-        outputRejectLevels=True,
-    )
+    with ONE_AT_A_TIME:
+        squares, _, weights = cascade.detectMultiScale3(
+            cv2.equalizeHist(framed),
+            scaleFactor=1.1,
+            minNeighbors=3,
+            minSize=(LEAST, LEAST),
+            maxSize=(most or 0, most or 0),
+            outputRejectLevels=True,
+        )
     found = zip(np.reshape(squares, (-1, 4)).tolist(), np.ravel(weights).tolist(), strict=True)
     return [Seen(x - border, y - border, side, weight, name) for (x, y, side, _), weight in found]
 

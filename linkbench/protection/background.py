@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,12 +42,13 @@ class Opponent(NamedTuple):
     seen: bool
 
 
-class Background(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Background:
     """Everything that protecting one photo needs.
 
     size: edge of the aligned faces in pixels; defenders: one for each epsilon, the smallest first; lessons: by epsilon
     and opponent, what an attacker who ran the tool on his own people was taught; clean: by opponent, of unprotected
-    photos.
+    photos; learned: what attackers made of lessons so far.
     """
 
     people: Cohort
@@ -57,6 +59,7 @@ class Background(NamedTuple):
     attacker: Attacker
     lessons: dict[tuple[float, str], tuple[Evidence, Array]]
     clean: dict[str, tuple[Evidence, Array]]
+    learned: dict[tuple[float | None, str], object] = field(default_factory=dict)
 
     def strengths(self) -> list[float]:
         """The epsilons for which attackers are calibrated, ascending."""
@@ -65,6 +68,14 @@ class Background(NamedTuple):
     def defence(self, epsilon: float, secret: int, count: int) -> Defence:
         """The defender at work for so many faces, with decoys drawn by a secret."""
         return _defence(self, epsilon, secret, count)
+
+    def taught(self, opponent: str, epsilon: float | None) -> object:
+        """What the attacker with one predictor learned from photos that he protected with epsilon, None: from plain
+        ones. Once, and for whomever he looks."""
+        if (epsilon, opponent) not in self.learned:
+            lesson = self.clean[opponent] if epsilon is None else self.lessons[epsilon, opponent]
+            self.learned[epsilon, opponent] = self.attacker.learn(*lesson)
+        return self.learned[epsilon, opponent]
 
 
 def scenario_of(path: Path | None, epsilon: float | None = None) -> Scenario:

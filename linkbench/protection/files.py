@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,8 +44,16 @@ class Wish(NamedTuple):
     secret: int
 
 
+Tell = Callable[[str], None]
+"""Told what is done next, before it is; what it raises ends the work."""
+
+
+def _nobody(what: str) -> None:
+    """Nobody wants to know."""
+
+
 def protect_files(
-    sources: Sequence[Path], out: Path, background: Background, judge: Judge, wish: Wish
+    sources: Sequence[Path], out: Path, background: Background, judge: Judge, wish: Wish, tell: Tell = _nobody
 ) -> Iterator[Outcome]:
     """Protect files into a folder, as `work_off` does. Raises InputError where the folder cannot be written."""
     settings = {
@@ -54,49 +62,79 @@ def protect_files(
     }  # fmt: skip
     return work_off(
         sources, out, COMMAND, wish.secret, settings,
-        lambda source, result: protect_file(source, result, background, judge, wish),
+        lambda source, result: protect_file(source, result, background, judge, wish, tell),
     )  # fmt: skip
 
 
-def protect_file(source: Path, out: Path, background: Background, judge: Judge, wish: Wish) -> dict[str, Any]:
+class Subject:
+    """A photo and its faces, and what is read from them before they are changed.
+
+    chosen: postings in which they are looked at. Raises InputError for a photo without a face.
+    """
+
+    def __init__(
+        self, photo: Photo, background: Background, judge: Judge, chosen: Sequence[Posting], which: Which = "all"
+    ) -> None:
+        self.photo, self.background, self.judge, self.chosen = photo, background, judge, chosen
+        self.faces = faces_in(photo)[: 1 if which == "largest" else None]
+        self.squares = [face.square for face in self.faces]
+        looked = look(photo, self.squares, background, chosen)
+        self.own = [judge.own(each) for each in looked]
+        self.before = [check(judge, *each, None) for each in zip(looked, self.own, strict=True)]
+
+    def with_change(self, epsilon: float, secret: int) -> Photo:
+        """The photo protected."""
+        defence = self.background.defence(epsilon, secret, len(self.squares))
+        return apply(self.photo, self.squares, defence, self.background.size)
+
+    def checked(self, photo: Photo, epsilon: float) -> list[Checked]:
+        """What attackers make of another version of the photo; epsilon: what they were taught."""
+        looked = look(photo, self.squares, self.background, self.chosen)
+        return [check(self.judge, *each, epsilon) for each in zip(looked, self.own, strict=True)]
+
+    def changed(self, photo: Photo) -> list[Changed]:
+        """What each face of another version lost."""
+        return [measure(self.photo, photo, square) for square in self.squares]
+
+    def described(self, changed: Sequence[Changed], after: Sequence[Checked]) -> list[dict[str, Any]]:
+        """Each face before and after, as JSON can hold it."""
+        return [
+            describe(*each, self.chosen, self.judge)
+            for each in zip(self.faces, changed, self.before, after, strict=True)
+        ]
+
+
+def protect_file(
+    source: Path, out: Path, background: Background, judge: Judge, wish: Wish, tell: Tell = _nobody
+) -> dict[str, Any]:
     """Protect the faces of one photo, write it, and check what was written: what the manifest says of it.
 
     Raises InputError where the file cannot be read or shows no face.
     """
-    photo = read(source)
-    faces = faces_in(photo)[: 1 if wish.which == "largest" else None]
-    squares, chosen = [face.square for face in faces], postings(wish.platform)
-    looked = look(photo, squares, background, chosen)
-    own = [judge.own(each) for each in looked]
-    before = [check(judge, *each, None) for each in zip(looked, own, strict=True)]
-
-    def judged(photo: Photo, epsilon: float) -> list[Checked]:
-        return [
-            check(judge, *each, epsilon)
-            for each in zip(look(photo, squares, background, chosen), own, strict=True)
-        ]  # fmt: skip
+    tell("looked at")
+    subject = Subject(read(source), background, judge, postings(wish.platform), wish.which)
 
     def attempt(epsilon: float) -> Attempt:
-        out = apply(photo, squares, background.defence(epsilon, wish.secret, len(squares)), background.size)
-        changed = [measure(photo, out, square) for square in squares]
+        tell(f"changed by at most {255 * epsilon:.3g}/255")
+        made = subject.with_change(epsilon, wish.secret)
         asked = wish.target.risk is not None or wish.target.rank is not None
-        return Attempt(epsilon, out, meets(wish.target, judged(out, epsilon) if asked else [], changed))
+        checked = subject.checked(made, epsilon) if asked else []
+        return Attempt(epsilon, made, meets(wish.target, checked, subject.changed(made)))
 
     strengths = background.strengths() if wish.target.epsilon is None else [wish.target.epsilon]
     best = smallest(strengths, attempt, largest=wish.target.delta_e is not None)
+    tell("written")
     write(best.photo, out, keep_metadata=wish.keep_metadata)
+    tell("checked as it was written")
     written = read(out)
-    after = judged(written, best.epsilon)
-    changed = [measure(photo, written, square) for square in squares]
+    after, changed = subject.checked(written, best.epsilon), subject.changed(written)
     return {
         "written": digest_of(out),
         "epsilon": best.epsilon,
         "met": meets(wish.target, after, changed),
-        "lost": list(photo.lost),
-        "faces": [
-            describe(*each, chosen, judge) for each in zip(faces, changed, before, after, strict=True)
-        ],
-    }  # fmt: skip
+        "lost": list(subject.photo.lost),
+        "faces": subject.described(changed, after),
+    }
 
 
 def compare(
@@ -111,20 +149,12 @@ def compare(
         )
     if photo.pixels.dtype != other.pixels.dtype or photo.colours != other.colours:
         raise InputError(f"{original} and {protected} differ in depth or colours; give a photo and the same protected")
-    faces, chosen = faces_in(photo), postings(platform)
-    squares = [face.square for face in faces]
-    changed = [measure(photo, other, square) for square in squares]
+    subject = Subject(photo, background, judge, postings(platform))
+    changed = subject.changed(other)
     # who ran the tool himself learns from the strength that explains the change
     largest = max(each.linf for each in changed)
     epsilon = next((each for each in background.strengths() if each >= largest - 1 / 510), background.strengths()[-1])
-    looked, again = look(photo, squares, background, chosen), look(other, squares, background, chosen)
-    own = [judge.own(each) for each in looked]
-    before = [check(judge, *each, None) for each in zip(looked, own, strict=True)]
-    after = [check(judge, *each, epsilon) for each in zip(again, own, strict=True)]
-    return {
-        "epsilon": epsilon,
-        "faces": [describe(*each, chosen, judge) for each in zip(faces, changed, before, after, strict=True)],
-    }
+    return {"epsilon": epsilon, "faces": subject.described(changed, subject.checked(other, epsilon))}
 
 
 def describe(

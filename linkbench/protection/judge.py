@@ -77,7 +77,6 @@ class Judge:
     ) -> None:
         self.background, self.genomes, self.known, self.fixed = background, genomes, known, own
         self.k, self.size = k, size
-        self.learned: dict[tuple[float | None, str], object] = {}
 
     def own(self, looked: dict[str, Array]) -> Array:
         """Genomes that the person in a face may have, after what predictors read from the face as it was, [.., V]."""
@@ -91,7 +90,7 @@ class Judge:
         (None: that are as they were)."""
         schema = self.background.people.schema
         evidence = Evidence(schema, len(probabilities), most_likely(probabilities, schema), probabilities)
-        attacker, learned = self.background.attacker, self._learn(opponent, epsilon)
+        attacker, learned = self.background.attacker, self.background.taught(opponent, epsilon)
 
         def block(start: int, stop: int) -> Array:
             some = Genomes(self.genomes.schema, self.genomes.ids[:0], self.genomes.log_p[start:stop])
@@ -106,13 +105,6 @@ class Judge:
             Verdict(float(each.mean()), float(hit.mean()))
             for each, hit in zip(rank.reshape(-1, len(own)), success.reshape(-1, len(own)), strict=True)
         ]
-
-    def _learn(self, name: str, epsilon: float | None) -> object:
-        """What the attacker learns, once."""
-        if (epsilon, name) not in self.learned:
-            taught = self.background.clean[name] if epsilon is None else self.background.lessons[epsilon, name]
-            self.learned[epsilon, name] = self.background.attacker.learn(*taught)
-        return self.learned[epsilon, name]
 
 
 def reading(probabilities: Array, schema: Schema) -> dict[str, dict[str, float]]:

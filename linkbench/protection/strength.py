@@ -62,13 +62,13 @@ class Checked(NamedTuple):
         return Verdict(min(each.rank for each in every), max(each.success for each in every))
 
 
-def apply(photo: Photo, squares: Sequence[Square], defence: Defence, size: int, first: int = 0) -> Photo:
-    """The photo with its faces changed by a defender; first: number of the first face among all that it protects."""
+def apply(photo: Photo, squares: Sequence[Square], defence: Defence, size: int) -> Photo:
+    """The photo with its faces changed by a defender, who knows each by its place."""
     import torch
 
     for number, square in enumerate(squares):
         face = cut(photo, square, size)
-        out = defence.perturb(face, np.array([first + number]))
+        out = defence.perturb(face, np.array([number]))
         photo = paste(photo, square, (out.photos - face)[0].to(torch.float32))
     return photo
 
