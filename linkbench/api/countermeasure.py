@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import field_validator
 
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from linkbench.api.training_data import TrainingData
+
+
+class Smoothing(NamedTuple):
+    """How a predictor votes: looks at noisy copies of a photo. sigma: deviation of the noise in every number of it, in
+    [0, 1] pixel units; draws: how many looks, which are independent of each other and of whoever chose the photo."""
+
+    sigma: float
+    draws: int
 
 
 class Countermeasure(Recipe):
@@ -44,6 +52,24 @@ class Countermeasure(Recipe):
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
         """float [n, 3, h, w] in [0, 1] to the same shape, differentiable: what the network gets to see."""
         raise NotImplementedError
+
+    def answer(
+        self,
+        network: Callable[[Tensor], Tensor],
+        photos: Tensor,
+        learned: Mapping[str, Tensor],
+        secret: int | None,
+    ) -> Tensor:
+        """Logits [n, C] of the trained network behind the filter, differentiable; as here, of what it sees, once.
+
+        C: all variants in the order of the schema, or those of one phenotype. secret: seeds random numbers that no
+        defender can know, when photos are judged; None while others look through the predictor or it is in training.
+        """
+        return network(self.see(photos, learned))
+
+    def smoothing(self) -> Smoothing | None:
+        """How the votes are taken whose parts `answer` gives as probabilities; None: it counts no votes."""
+        return None
 
     def room(self, data: TrainingData, view: nn.Module) -> TrainingData:
         """What the recipe inside is given; `view` is the filter as a module."""

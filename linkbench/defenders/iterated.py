@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from linkbench.api.base import Defender
+from linkbench.api.budget import Budget
 from linkbench.api.fields import Count, Epsilon, Fraction01, MaybeChannels, as_tuple, nested
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class Stepped(Defender):
 class Iterated(Stepped):
     """A defender that climbs: projected steps within `epsilon`, through any channel, toward unseen networks too."""
 
+    norm: Literal["inf", 2] = Field(
+        "inf",
+        description="of the budget: epsilon bounds the change of each pixel, or (2) the length of the whole change",
+    )
     restarts: Annotated[Count, Field(description="tries; the best by the objective is kept, photo by photo")] = 1
     over: MaybeChannels = nested(
         "channel", [], "channels, one of which each photo passes at each step, drawn anew: optimise for all of them"
@@ -73,9 +78,15 @@ class Iterated(Stepped):
         if self.through and (self.over or self.qualities):
             raise ValueError("'through' optimises for the channel in which photos appear, 'over' and 'qualities' for "
                              "any of several: leave one of them out")  # fmt: skip
+        if self.norm == 2 and self.optimiser == "adam":
+            raise ValueError("optimiser adam moves every pixel by itself: use optimiser sign in the 2-norm, which then "
+                             "moves along the gradient")  # fmt: skip
         if self.momentum and self.optimiser == "adam":
             raise ValueError("optimiser adam keeps a momentum of its own: leave 'momentum' out, or use optimiser sign")
         return self
+
+    def budget(self) -> Budget:
+        return Budget("linf" if self.norm == "inf" else "l2", self.epsilon)
 
     def ascent(self) -> Ascent:
         """How to climb."""
@@ -84,8 +95,9 @@ class Iterated(Stepped):
 
         transfer = Transfer(self.momentum, self.diversity, self.translation, self.scales, self.neighbours)
         return Ascent(
-            self.epsilon, self.steps, self.step_size, self.optimiser, self.random_start, self.restarts, transfer
-        )
+            self.epsilon, self.steps, self.step_size, self.optimiser, self.random_start, self.restarts, transfer,
+            euclidean=self.norm == 2,
+        )  # fmt: skip
 
     def sight(self, knowledge: Knowledge, phenotype: str | None = None) -> Sight:
         """The predictor, or of it one phenotype's, behind the channels that are optimised for."""

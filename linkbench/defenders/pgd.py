@@ -1,4 +1,4 @@
-"""Projected gradient ascent on any per-photo objective, within an L-infinity ball and the pixel range.
+"""Projected gradient ascent on any per-photo objective, within an L-infinity or L2 ball and the pixel range.
 
 The one engine behind every defender that follows gradients. Photos do not know of each other: each has its own random
 numbers and its own state, and leaves the batch when it is finished, so that finished photos cost nothing.
@@ -57,7 +57,7 @@ class Ascent(NamedTuple):
     epsilon: radius in [0, 1] pixel units; step_size: largest move of a pixel in one step, None for
     FULL_STEP * epsilon / steps; random_start: begin at a random point of the ball, not at the photo; restarts: how many
     tries, all but the first from a random point; the best by the objective is kept; transfer: remedies that carry the
-    change over to unseen networks.
+    change over to unseen networks; euclidean: epsilon and step_size are lengths of the whole change, not of a pixel's.
     """
 
     epsilon: float
@@ -67,6 +67,11 @@ class Ascent(NamedTuple):
     random_start: bool = False
     restarts: int = 1
     transfer: Transfer = Transfer()
+    euclidean: bool = False
+
+    def pixel(self, numbers: int) -> float:
+        """How far the numbers of a photo may go; in the 2-norm, if all go equally far."""
+        return self.epsilon / numbers**0.5 if self.euclidean else self.epsilon
 
     @property
     def step(self) -> float:
@@ -97,6 +102,17 @@ class _Sign:
 
     def move(self, point: Tensor, gradient: Tensor, step: float) -> None:
         point.add_(gradient.sign(), alpha=step)
+
+    def keep(self, rows: Tensor) -> None:
+        pass
+
+
+class _Steepest:
+    """Every photo moves by `step` in the 2-norm, along its gradient, or not at all where that is zero."""
+
+    def move(self, point: Tensor, gradient: Tensor, step: float) -> None:
+        length = torch.linalg.vector_norm(gradient, dim=(1, 2, 3), keepdim=True)
+        point.add_(gradient / length.clamp_min(torch.finfo(gradient.dtype).tiny), alpha=step)
 
     def keep(self, rows: Tensor) -> None:
         pass
@@ -153,14 +169,16 @@ def _climb(
     attempt: int,
 ) -> tuple[Tensor, Tensor]:
     """One try from the photo, or from a random point of its ball: where it led, and bool [n], which photos stopped."""
+    pixel = how.pixel(photos[0].numel())
+    # no pixel can go further than the whole change
     low, high = (photos - how.epsilon).clamp_(min=0), (photos + how.epsilon).clamp_(max=1)
-    point = photos.clone()
+    point, centre = photos.clone(), photos
     if noise is not None:
-        point.add_(noise, alpha=how.epsilon).clamp_(low, high)
+        point.add_(noise, alpha=pixel).clamp_(low, high)
     done = torch.zeros(len(photos), dtype=torch.bool, device=photos.device)
     out, place = point, None
-    rule = _Sign() if how.optimiser == "sign" else _Adam(point)
-    slope, step = Slope(sight, how.transfer, how.epsilon), how.step
+    rule = _Adam(point) if how.optimiser == "adam" else _Steepest() if how.euclidean else _Sign()
+    slope, step = Slope(sight, how.transfer, pixel), how.step
     for time in range(how.steps):
         goal = objective.at(time / max(how.steps - 1, 1))
         found = slope(point, goal, told, f"{attempt} {time}")
@@ -176,15 +194,25 @@ def _climb(
             done[place[met]] = True
             (keep,) = torch.nonzero(~met, as_tuple=True)
             place, objective, told = place[keep], objective.rows(keep), told.rows(keep)
-            point, direction, low, high = point[keep], direction[keep], low[keep], high[keep]
+            point, direction, low, high, centre = (part[keep] for part in (point, direction, low, high, centre))
             rule.keep(keep)
             slope.keep(keep)
             if not len(keep):
                 return out, done
         rule.move(point, direction, step)
+        if how.euclidean:
+            point = _shortened(centre, point, how.epsilon)
         # the bounds were rounded once; clamping to them is cheaper than projecting the difference every time
         torch.clamp(point, low, high, out=point)
     if place is None:
         return point, done
     out[place] = point
     return out, done
+
+
+def _shortened(centre: Tensor, point: Tensor, radius: float) -> Tensor:
+    """The points no further than a radius from the centres, in the 2-norm."""
+    change = point - centre
+    length = torch.linalg.vector_norm(change, dim=(1, 2, 3), keepdim=True)
+    nearer: Tensor = centre + change * (radius / length.clamp_min(radius))
+    return nearer

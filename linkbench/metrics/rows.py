@@ -8,7 +8,7 @@ import numpy as np
 
 from linkbench.api.data import MISSING, Array, Artefact, Cohort
 from linkbench.api.schema import Schema
-from linkbench.metrics import intervals, open_set, ranking
+from linkbench.metrics import certificates, intervals, open_set, ranking
 from linkbench.metrics.intervals import DIFFERENCE, SHARE
 from linkbench.metrics.settings import Measure
 
@@ -257,6 +257,41 @@ def detection_rows(found: Artefact, settings: Measure, seed: int) -> list[Row]:
     """`detection_auc`: the area under the ROC curve of protected photos against the same without protection."""
     interval = _interval(found.array("parts")[:, None], found.array("identity"), settings, seed, ends=SHARE)[:, 0]
     return [row("detection_auc", found.meta["auc"], interval)]
+
+
+def certificate_rows(certify: Artefact, quality: Artefact | None, settings: Measure, seed: int) -> list[Row]:
+    """What no change takes from success: `certified_success:R` under any of a 2-norm up to each R of `radii`.
+
+    Of defended photos (quality: what was changed) only `certified_success`, each photo under any change as long as its
+    own. Of others also `certified_radius:PHENOTYPE`, within which the vote on it cannot change, a mean over the photos,
+    and `abstained:PHENOTYPE`, the part of them in which the vote was not clear.
+    """
+    population, identity = int(certify.meta["population"]), certify.array("identity")
+    sizes = settings.population_sizes(population)
+    certificate = certificates.certified(
+        certify.array("reach"),
+        ranking.Ranks(certify.array("better"), certify.array("tied")),
+        population, settings.top_k, sizes,
+    )  # fmt: skip
+    lengths = {f"certified_success:{radius:g}": np.full(len(identity), radius) for radius in settings.radii}
+    if quality is not None and quality.array("change_rms").any():
+        own = np.asarray(quality.array("change_rms"), dtype=np.float64) * np.sqrt(quality.meta["numbers"])
+        lengths = {"certified_success": own}
+    rows = []
+    for metric, length in lengths.items():
+        for k, values in zip(settings.top_k, certificate.at(length), strict=True):
+            interval = _interval(values.T, identity, settings, seed, ends=SHARE)
+            rows += [row(metric, values[at].mean(), interval[:, at], k=k, n=n) for at, n in enumerate(sizes)]
+    if "certified_success" in lengths:
+        return rows
+    radius = np.asarray(certify.array("radius"))
+    for name, table, ends in (("certified_radius", radius, None), ("abstained", (radius == 0).astype(float), SHARE)):
+        interval = _interval(table, identity, settings, seed, ends=ends)
+        rows += [
+            row(f"{name}:{phenotype}", table[:, at].mean(), interval[:, at])
+            for at, phenotype in enumerate(certify.meta["phenotypes"])
+        ]
+    return rows
 
 
 def change_rows(rank: Artefact, baseline: Artefact, settings: Measure, seed: int) -> list[Row]:

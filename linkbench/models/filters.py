@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Filter(nn.Module):
     def __init__(self, plugin: Countermeasure, learned: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.plugin = plugin
+        self.secret: int | None = None
         for name, tensor in learned.items():
             self.register_buffer(name, tensor, persistent=False)
 
@@ -39,6 +40,18 @@ class Filter(nn.Module):
         with torch.autocast(photos.device.type, enabled=False):
             return self.plugin.see(photos, self.learned)
 
+    def answer(self, network: Callable[[Tensor], Tensor], photos: Tensor) -> Tensor:
+        """Logits of the network behind, which computes with the precision that it is asked for."""
+        kind = photos.device.type
+        mixed, precision = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+
+        def ask(seen: Tensor) -> Tensor:
+            with torch.autocast(kind, dtype=precision, enabled=mixed):
+                return network(seen)
+
+        with torch.autocast(kind, enabled=False):
+            return self.plugin.answer(ask, photos, self.learned, self.secret)
+
 
 class Filtered(nn.Module):
     """A network that sees photos through a filter: photos [n, 3, h, w] to the logits of the network behind."""
@@ -49,8 +62,17 @@ class Filtered(nn.Module):
         self.behind = behind
 
     def forward(self, photos: Tensor) -> Tensor:
+        if isinstance(self.front, Filter):
+            return self.front.answer(self.behind, photos)
         logits: Tensor = self.behind(self.front(photos))
         return logits
+
+
+def judge_with(network: nn.Module, secret: int) -> None:
+    """Have filters that look several times at a photo do so with random numbers that no defender knows."""
+    for module in network.modules():
+        if isinstance(module, Filter):
+            module.secret = secret
 
 
 def look_through(filters: Sequence[nn.Module], network: nn.Module) -> nn.Module:

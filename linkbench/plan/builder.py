@@ -69,7 +69,7 @@ class Cell(NamedTuple):
         return {name: getattr(self, name) for name in COORDINATES}
 
 
-MEASURED = ("cohort", "predict", "quality", "poison_quality", "rule", "curves", "detect")
+MEASURED = ("cohort", "predict", "quality", "poison_quality", "rule", "curves", "detect", "certify")
 """Steps behind a cell that its numbers come from, besides its ranks."""
 
 

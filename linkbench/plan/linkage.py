@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from linkbench.api.base import Attacker
+from linkbench.api.countermeasure import Countermeasure, Smoothing
 from linkbench.api.data import VALIDATION
 from linkbench.plan.builder import MEASURED, Builder, Cell
 from linkbench.plan.facts import NOTHING
+from linkbench.registry.foreign import foreign
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, parse_spec
 from linkbench.scenario.file import Model
@@ -72,7 +74,8 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             played = {
                 **given, "model": model.architecture, "poison": poison, "defender": defender, "channel": channel
             }  # fmt: skip
-            if leaked:
+            votes = _smoothing(model, scenario.models) if scenario.measure.radii else None
+            if leaked or votes:
                 plain = builder.protect(_nobody(), channel, model, base, seed)
                 steps["unprotected"] = builder.predict(train, seed, published=builder.post(plain, channel, seed))
             if scenario.measure.detect and defender.name != NOTHING:
@@ -80,7 +83,9 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             seen = builder.seen(model, poison, defender)
             for attacker in scenario.specs["attackers"]:
                 everybody = {**played, "attacker": attacker}
-                cell = _cell(builder, {**place, **here, "channel": channel.label}, steps, everybody, baseline, seen)
+                where = {**place, **here, "channel": channel.label}
+                certified = _certificate(builder, attacker, votes, steps, seed)
+                cell = _cell(builder, where, {**steps, **certified}, everybody, baseline, seen)
                 if defender.name == NOTHING:
                     baseline[attacker.label] = cell.steps["rank"]
 
@@ -101,6 +106,42 @@ def _nobody() -> Spec:
     """The defender that leaves photos as they are."""
     (spec,), _ = parse_spec("defender", NOTHING, ())
     return spec
+
+
+def _smoothing(model: Model, models: list[Model]) -> Smoothing | None:
+    """How the predictor's votes on photos as they are posted are taken; None where it does not vote, or where only
+    foreign code says how."""
+    recipe = model.recipe.plugin()
+    if isinstance(recipe, Countermeasure):
+        return None if foreign([model.recipe]) else recipe.smoothing()
+    started = next((other for other in models if other.name == model.start), None)
+    return None if started is None else _smoothing(started, models)
+
+
+def _certificate(
+    builder: Builder, attacker: Spec, votes: Smoothing | None, steps: dict[str, str], seed: int
+) -> dict[str, str]:
+    """What no change of a photo can take from an attacker who is shown nothing but the outcome of votes."""
+    plugin: Attacker = attacker.plugin()
+    if votes is None or plugin.sees != {"variants"} or plugin.joint or plugin.pools() > 1 or plugin.leaks():
+        return {}
+    inputs = _read_by(plugin, steps) | {"predict": steps["unprotected"]}
+    inputs.pop("unprotected", None)
+    run = "linkbench.stages.certify:certify"
+    return {
+        "certify": builder.add(
+            "certify", run, seed, specs={"attacker": attacker}, settings=votes._asdict(), inputs=inputs, light=True
+        )
+    }
+
+
+def _read_by(attacker: Attacker, steps: Mapping[str, str]) -> dict[str, str]:
+    """The steps that an attacker's scores come from."""
+    read = [
+        "genomes", "cohort", "predict", *sorted(attacker.learns_from()), *(["unprotected"] if attacker.leaks() else [])
+    ]  # fmt: skip
+    inputs = {name: steps[name] for name in read if name in steps}
+    return inputs | {"genomes": steps.get("believed", inputs["genomes"])}
 
 
 def _detection(
@@ -129,15 +170,12 @@ def _cell(
 ) -> Cell:
     """The last steps of a cell: rank and measure, the latter also against the rank without a defender."""
     seed, attacker = place["seed"], played["attacker"]
-    plugin: Attacker = attacker.plugin()
-    read = ["genomes", "cohort", "predict", *sorted(plugin.learns_from()), *(["unprotected"] if plugin.leaks() else [])]
-    inputs: dict[str, str] = {name: steps[name] for name in read if name in steps}
-    inputs["genomes"] = steps.get("believed", inputs["genomes"])
     measure = builder.scenario.measure
     settings = measure.model_dump(by_alias=True, include={"sizes", "top_k", "fpir", "alike"})
     rank = builder.add(
-        "rank", "linkbench.stages.link:rank", seed, specs={"attacker": attacker}, settings=settings, inputs=inputs
-    )
+        "rank", "linkbench.stages.link:rank", seed, specs={"attacker": attacker}, settings=settings,
+        inputs=_read_by(attacker.plugin(), steps),
+    )  # fmt: skip
     rows = builder.add(
         "measure",
         "linkbench.stages.link:measure",

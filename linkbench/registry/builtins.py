@@ -367,6 +367,12 @@ def register_recipes(register: Register) -> None:
         summary="countermeasure: a U-Net, trained on protected photos, takes protection away",
     )
     register(
+        "smoothed",
+        "linkbench.recipes.smoothed:Smoothed",
+        api=1,
+        summary="countermeasure: a vote over noisy copies, which certifies what no small change can do",
+    )
+    register(
         "orthogonal-projection",
         "linkbench.recipes.orthogonal_projection:OrthogonalProjection",
         api=1,

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkbench.report import claims, defences, detection, figures, ladder, pooling, summary, training, transfer
+from linkbench.report import (
+    certificates,
+    claims,
+    defences,
+    detection,
+    figures,
+    ladder,
+    pooling,
+    summary,
+    training,
+    transfer,
+)
 from linkbench.report.defences import Matrices
 from linkbench.report.figures import Section
 from linkbench.report.material import Material, TaskReport
@@ -38,6 +49,10 @@ def _curves(material: Material) -> Iterable[Section | None]:
 
 def _by_epsilon(material: Material) -> Iterable[Section | None]:
     yield defences.by_epsilon(material.ids, material.cells, material.parts)
+
+
+def _certificates(material: Material) -> Iterable[Section | None]:
+    yield certificates.by_length(material.ids, material.cells)
 
 
 def _quality(material: Material) -> Iterable[Section | None]:
@@ -72,7 +87,19 @@ def _training(material: Material) -> Iterable[Section | None]:
     yield training.curves(material.ids, material.cells, material.trainings)
 
 
-FIGURES = (_curves, _by_epsilon, _quality, _pooling, _robust, _roc, _claims, _detection, _accuracy, _training)
+FIGURES = (
+    _curves,
+    _by_epsilon,
+    _certificates,
+    _quality,
+    _pooling,
+    _robust,
+    _roc,
+    _claims,
+    _detection,
+    _accuracy,
+    _training,
+)
 """In reading order."""
 
 REPORT = TaskReport(

@@ -134,6 +134,9 @@ def _metric_sources(cells: list[MeasuredCell]) -> list[_Source]:
             if metric.startswith("fnir:") and place == f"{k},{n}":
                 rate = numbers.percent(float(metric.partition(":")[2]))
                 known[name] = Metric(f"missed when sure, n = {n}", f"FPIR {rate}", _share)
+            if metric.startswith("certified_success") and place == f"{k},{n}":
+                radius = metric.partition(":")[2]
+                known[name] = Metric(f"certified, n = {n}", f"@{k}, L2 {radius or 'as changed'}", _share)
             if metric.startswith("success:") and place == f"{k},{n}":
                 known[name] = Metric(f"among alike, n = {n}", f"@{k}, same {metric.partition(':')[2]}", _share)
         known[f"success_change@{k},{n}"] = Metric("change by the defence", f"@{k}, n = {n}", POINTS)

@@ -185,6 +185,8 @@ def measure(task: Task) -> Artefact:
         rows += metrics.curve_rows(task.inputs["curves"], people, settings, seed)
     if "baseline" in task.inputs:
         rows += metrics.change_rows(task.inputs["rank"], task.inputs["baseline"], settings, seed)
+    if "certify" in task.inputs:
+        rows += metrics.certificate_rows(task.inputs["certify"], task.inputs.get("quality"), settings, seed)
     if "detect" in task.inputs:
         rows += metrics.detection_rows(task.inputs["detect"], settings, seed)
     if "quality" in task.inputs:

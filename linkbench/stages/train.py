@@ -351,10 +351,14 @@ class Judging:
         self.device = task.device
 
     def predict(self, given: Parcel) -> Parcel:
-        """probabilities float64 [n, V]; given: a train stage. meta ready: whether layers may be merged first."""
+        """probabilities float64 [n, V]; given: a train stage. meta ready: whether layers may be merged first; secret:
+        see `Judge.predict`."""
+        from linkbench.models.filters import judge_with
         from linkbench.models.predictor import load_predictor, predict
 
         network = load_predictor(Artefact(given.arrays, given.meta), self.device, merged=bool(given.meta["ready"]))
+        if given.meta["secret"] is not None:
+            judge_with(network, int(given.meta["secret"]))
         return Parcel({"probabilities": predict(network, self.photos, device=self.device, rows=self.rows)}, {})
 
     def embed(self, given: Parcel) -> Parcel:
@@ -373,14 +377,15 @@ class Judge(NamedTuple):
     there: Proposer
     photos: int
 
-    def predict(self, trained: Artefact, *, ready: bool = True) -> Array:
+    def predict(self, trained: Artefact, *, ready: bool = True, secret: int | None = None) -> Array:
         """float64 [n, V], the probabilities of the variants. Raises PluginError for what are none.
 
-        ready=False: as a network predicts while it is in training.
+        ready=False: as a network predicts while it is in training; secret: seeds random numbers of networks that look
+        several times at a photo, as no defender has seen them.
         """
         schema, name = Schema.from_json(trained.meta["schema"]), trained.meta["architecture"]["name"]
         given = network_only(trained)
-        meta = {**given.meta, "ready": ready}
+        meta = {**given.meta, "ready": ready, "secret": secret}
         answer = self.there.call("predict", Parcel(dict(given.arrays), meta), most=8 * self.photos * schema.width)
         found = checked(answer.arrays, "probabilities", "float64", (self.photos, schema.width), finite=False)
         if not np.isfinite(found).all():
@@ -434,4 +439,6 @@ def predict(task: Task) -> Artefact:
         photo = rows = rows[slice(*Part.of(task.part, len(rows)))]
         photos = _photos(task.inputs["cohort"])
     with judging(trained, photos, rows, task.device) as judge:
-        return Artefact({"photo": photo, "probabilities": judge.predict(trained)}, {})
+        return Artefact(
+            {"photo": photo, "probabilities": judge.predict(trained, secret=seeds.derive(task.seed, "looks"))}, {}
+        )
