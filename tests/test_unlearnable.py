@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from torch import Tensor, nn
 
 from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.api.schema import Schema
+from linkbench.defenders.bait import Bait
+from linkbench.defenders.error_minimising import following, knowing
 from linkbench.defenders.noise import Noise
+from linkbench.defenders.pil import PIL
 from linkbench.defenders.targeted_poison import TargetedPoison
 from linkbench.defenders.unlearnable import Unlearnable
-from linkbench.errors import PluginError
+from linkbench.errors import InputError, PluginError
+from linkbench.models.linear import linear_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -190,7 +195,12 @@ def test_unknown_labels_get_no_noise_and_all_phenotypes_together_work(noise: Any
 
 
 def test_no_budget_no_change(surrogate: Judge) -> None:
-    for defender in (quick(epsilon=0.0), quick(epsilon=0.0, per="sample"), TargetedPoison(epsilon=0.0)):
+    for defender in (
+        quick(epsilon=0.0),
+        quick(epsilon=0.0, per="sample"),
+        TargetedPoison(epsilon=0.0),
+        PIL(epsilon=0.0),
+    ):
         known = told(defender.learn(study_set()), network=surrogate)
         assert torch.equal(defender.perturb(PHOTOS, known), PHOTOS)
 
@@ -215,3 +225,77 @@ def test_targeted_poison_looks_like_the_next_variant(surrogate: Judge) -> None:
     assert float((single.mul(255).round() != out[:4].mul(255).round()).float().mean()) <= 0.001
     unknown = every.perturb(PHOTOS[:4], told(None, torch.full((4, 2), -1), network=surrogate))
     assert unknown.isfinite().all()
+
+
+BAIT: dict[str, Any] = {"augment": 0.0, "train_steps": 4, "epsilon": 0.1, "step_size": 0.02, "phenotype": "stripe"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("per", ["class", "sample"])
+def test_bait_makes_a_network_that_knows_the_photos_say_the_next_variant(surrogate: Judge, per: str) -> None:
+    defender = Bait.model_validate({**BAIT, "per": per, "rounds": 6, "steps": 3})
+    before = {name: weight.clone() for name, weight in surrogate.state_dict().items()}
+    learned = defender.learn(replace(study_set(), predictor=surrogate))
+    poison = defender.perturb(PHOTOS, told(learned))
+    next_ones = following(LABELS, SCHEMA)
+    assert right(surrogate, PHOTOS, LABELS)[1] > 0.6
+    assert right(surrogate, poison, LABELS)[1] < 0.2
+    assert right(surrogate, poison, next_ones)[1] > 0.7
+    assert float((poison - PHOTOS).abs().max()) <= 0.1 + 1e-6
+    assert all(torch.equal(surrogate.state_dict()[name], weight) for name, weight in before.items()), "a copy learned"
+    assert not any(weight.requires_grad for weight in surrogate.parameters())
+    assert all(weight.requires_grad for weight in knowing(surrogate).parameters())
+
+
+def test_the_next_variant_comes_round_and_unknown_stays_unknown() -> None:
+    labels = torch.tensor([[0, 2], [1, 1], [-1, 0]])
+    assert following(labels, SCHEMA).tolist() == [[1, 0], [0, 2], [-1, 1]]
+
+
+def linear(photos: Tensor, labels: Tensor, through_zero: bool = True) -> Tensor:
+    return linear_model(
+        lambda index: photos[torch.from_numpy(index)], labels.numpy(), SCHEMA,
+        device="cpu", seed=1, epochs=60, through_zero=through_zero,
+    ).float()  # fmt: skip
+
+
+def test_without_a_bias_the_linear_model_is_odd() -> None:
+    """What it is given is a multiple of the photos: gradients without a centre lie in their span."""
+    weights = linear(PHOTOS[:20], LABELS[:20])
+    span = PHOTOS[:20].flatten(1).double()
+    left = torch.linalg.lstsq(span.T, weights.double().T).solution
+    torch.testing.assert_close((span.T @ left).T, weights.double(), atol=1e-4, rtol=1e-3)
+    scores = PHOTOS.flatten(1) @ weights.T
+    found = (scores[:20, :2].argmax(1) == LABELS[:20, 0]).float().mean()
+    assert found > 0.8
+    assert not torch.allclose(weights, linear(PHOTOS[:20], LABELS[:20], through_zero=False), atol=1e-3)
+
+
+def test_pil_tells_the_label_to_a_linear_model_and_hides_the_photo_from_it() -> None:
+    defender = PIL(phenotype="stripe", epsilon=0.05)
+    learned = defender.learn(study_set())
+    poison = defender.perturb(PHOTOS, told(learned))
+    weights, span = learned["weights"], SCHEMA.slices["stripe"]
+    noise = (PHOTOS - poison).flatten(1)
+    assert ((noise @ weights.T)[:, span].argmax(1) == LABELS[:, 1]).float().mean() > 0.95
+    log_p = [((photos.flatten(1) @ weights.T)[:, span]).log_softmax(1) for photos in (PHOTOS, poison)]
+    own = [each.gather(1, LABELS[:, 1:2]).mean() for each in log_p]
+    assert own[1] < own[0], "the published photo says less of its label"
+    assert float(noise.abs().max()) <= 0.05 + 1e-6
+    assert right(trained(PHOTOS))[1] > right(trained(poison))[1] + 0.2
+    single = defender.perturb(PHOTOS[5:6], told(learned).rows(torch.tensor([5])))
+    torch.testing.assert_close(single[0], poison[5], atol=1e-6, rtol=0)
+
+
+def test_pil_leaves_what_has_no_label_and_needs_two_classes() -> None:
+    unknown = LABELS.clone()
+    unknown[:3] = -1
+    unknown[3, 0] = -1
+    defender = PIL(epsilon=0.05, steps=2)
+    out = defender.perturb(PHOTOS, told(defender.learn(study_set(labels=unknown)), unknown))
+    assert torch.equal(out[:3], PHOTOS[:3])
+    assert not torch.equal(out[3], PHOTOS[3])
+    with pytest.raises(InputError, match="poison pil: all photos with a known label are of one class"):
+        PIL(phenotype="shade").learn(study_set(labels=torch.zeros_like(LABELS)))
+    with pytest.raises(PluginError, match="was given none"):
+        defender.perturb(PHOTOS, told(None))

@@ -1,19 +1,22 @@
-"""Error-minimising noise: min over the network and the noise of the training loss. Huang et al. 2021."""
+"""Noise found in turns with a network: min over both of the training loss (Huang et al. 2021), or as bait: the network
+learns the true labels, the noise makes it say wrong ones (Li et al. 2026)."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from linkbench.api import seeds
 from linkbench.api.data import MISSING, Array
 from linkbench.api.knowledge import Knowledge, StudySet
 from linkbench.api.progress import advance
+from linkbench.api.schema import Schema
 from linkbench.errors import PluginError
 from linkbench.models.augment import augment
 from linkbench.models.losses import Losses
@@ -27,7 +30,9 @@ Labels = tuple[int, ...]
 
 
 class Parameters(NamedTuple):
-    """The parameters of Unlearnable; per_sample: noise for each photo, not only for each class."""
+    """The parameters of a search; per_sample: noise for each photo, not only for each class; stop: error at which
+    the search ends; bait: the network starts with the weights of the seen one, and the noise goes toward the next
+    variants."""
 
     epsilon: float
     per_sample: bool
@@ -39,6 +44,7 @@ class Parameters(NamedTuple):
     stop: float
     learning_rate: float
     augment: float
+    bait: bool
 
     @property
     def crossing(self) -> int:
@@ -76,6 +82,18 @@ def classes_of(labels: Array, positions: tuple[int, ...]) -> tuple[dict[Labels, 
     return {tuple(row): number for number, row in enumerate(found.tolist())}, out
 
 
+def following(labels: Tensor, schema: Schema) -> Tensor:
+    """int64 [n, P], the next variant of each, cyclically; MISSING stays."""
+    counts = torch.tensor([len(schema[name]) for name in schema])
+    return torch.where(labels == MISSING, labels, (labels + 1) % counts)
+
+
+def knowing(predictor: nn.Module | None) -> nn.Module:
+    """A copy of the seen predictor's network that can learn; of several, all of them as one."""
+    assert predictor is not None  # whoever asks for one in `needs` is not called without
+    return copy.deepcopy(getattr(predictor, "network", predictor)).requires_grad_(True)
+
+
 def find_noise(study_set: StudySet, plan: Parameters) -> Noise:
     """Train a little, change the noise, again and again, until the error on the noisy photos is small.
 
@@ -88,7 +106,7 @@ def find_noise(study_set: StudySet, plan: Parameters) -> Noise:
     if len(classes) < 2:
         what = "any phenotype" if plan.phenotype is None else repr(plan.phenotype)
         raise PluginError(
-            f"unlearnable needs photos with two or more variants of {what}, it was given {len(classes)}: noise that "
+            f"the poison needs photos with two or more variants of {what}, it was given {len(classes)}: noise that "
             f"tells no classes apart hides nothing"
         )
     with seeded(study_set.device, seeds.derive(study_set.seed, "unlearnable")):
@@ -113,7 +131,8 @@ class _Search:
         self.known = np.flatnonzero(member != MISSING)  # photos without labels teach nothing and get no noise
         self.member = torch.from_numpy(member)
         self.labels = torch.from_numpy(np.array(study_set.labels))
-        self.network = study_set.untrained().to(self.device)
+        self.wanted = following(self.labels, study_set.schema) if plan.bait else self.labels
+        self.network = (knowing(study_set.predictor) if plan.bait else study_set.untrained()).to(self.device)
         parts = parts_of(self.network, study_set.schema)
         self.parts = [part for part in parts if set(part.phenotypes) & set(positions)]
         self.losses = Losses(study_set.schema, study_set.labels, 1.0, study_set.device)
@@ -175,9 +194,9 @@ class _Search:
                 out[position] = logits if len(part.phenotypes) == 1 else logits[:, spans[position]]
         return {position: out[position] for position in self.positions}
 
-    def _each(self, photos: Tensor, index: Array) -> Tensor:
-        """[b], the training loss of each photo, summed over phenotypes; unknown variants add nothing."""
-        labels = self.labels[index].to(self.device)
+    def _each(self, photos: Tensor, labels: Tensor) -> Tensor:
+        """[b], the loss of each photo by labels int64 [b, P], summed over phenotypes; unknown variants add nothing."""
+        labels = labels.to(self.device)
         logits = self._logits(photos)
         return torch.stack([self.losses.each(logits[at], labels[:, at], at) for at in self.positions]).sum(dim=0)
 
@@ -185,7 +204,8 @@ class _Search:
         self.network.train()
         optimiser.zero_grad(set_to_none=True)
         with mixed_precision(self.device):
-            loss = self._each(self._shown(self.study_set.pixels(index), self._noise(index)), index).mean()
+            shown = self._shown(self.study_set.pixels(index), self._noise(index))
+            loss = self._each(shown, self.labels[index]).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
@@ -193,7 +213,7 @@ class _Search:
         return np.array_split(self.known, -(-len(self.known) // BATCH))
 
     def _change_samples(self) -> None:
-        """`steps` signed steps of each photo's own noise, down the loss."""
+        """`steps` signed steps of each photo's own noise, down the loss of what it is wanted to say."""
         for index in self._parts_of_all():
             photos, noise = self.study_set.pixels(index), self._noise(index)
             for _ in range(self.plan.steps):
@@ -212,7 +232,7 @@ class _Search:
     def _gradient(self, photos: Tensor, noise: Tensor, index: Array) -> Tensor:
         with torch.enable_grad():
             noise = noise.detach().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(self._each(self._shown(photos, noise), index).sum(), noise)
+            (gradient,) = torch.autograd.grad(self._each(self._shown(photos, noise), self.wanted[index]).sum(), noise)
         return gradient
 
     def _down(self, noise: Tensor, gradient: Tensor) -> Tensor:
@@ -244,7 +264,7 @@ def add_noise(photos: Tensor, knowledge: Knowledge, epsilon: float) -> Tensor:
     """Photos float [n, 3, h, w] with their noise, in [0, 1]. Raises PluginError where nothing was learned."""
     learned = knowledge.learned
     if not isinstance(learned, Noise):
-        raise PluginError("unlearnable finds its noise on photos that it has studied, but was given none")
+        raise PluginError("the poison finds its noise on photos that it has studied, but was given none")
     labels = knowledge.labels
     assert labels is not None
     noise = torch.zeros(photos.shape, dtype=photos.dtype)

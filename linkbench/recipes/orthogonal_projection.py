@@ -39,7 +39,10 @@ class OrthogonalProjection(Countermeasure):
 
         from linkbench.models.linear import linear_model
 
-        weights = linear_model(data, self.epochs)
+        known = data.training
+        weights = linear_model(
+            known.photos.batch, known.labels, data.schema, device=data.device, seed=data.seed, epochs=self.epochs
+        )
         slices = data.schema.slices
         spans = list(slices.values()) if self.phenotype is None else [slices[self.phenotype]]
         apart = [part - part.mean(dim=0) for part in (weights[span] for span in spans)]

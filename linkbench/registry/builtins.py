@@ -206,6 +206,18 @@ def register_defenders(register: Register) -> None:
         summary="poison: error-minimising noise, per class or per photo",
     )
     register(
+        "pil",
+        "linkbench.defenders.pil:PIL",
+        api=1,
+        summary="poison: noise of one linear model, which makes networks linear",
+    )
+    register(
+        "bait",
+        "linkbench.defenders.bait:Bait",
+        api=1,
+        summary="poison: noise bound to wrong labels, against networks that know faces already",
+    )
+    register(
         "targeted-poison",
         "linkbench.defenders.targeted_poison:TargetedPoison",
         api=1,
