@@ -70,6 +70,40 @@ def test_a_decoy_that_ignores_the_truth_leaves_chance() -> None:
         assert success_bound(0.0, k, n) == k / n
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    variants=st.integers(2, 4),
+    outputs=st.integers(2, 5),
+    alike=st.booleans(),
+    genomes=st.integers(3, 6),
+)
+def test_what_is_not_matched_bounds_the_leak(seed: int, variants: int, outputs: int, alike: bool, genomes: int) -> None:
+    """Of photos that are matched o is the decoy's; of the others it is what it would be without a defence."""
+    random = np.random.default_rng(seed)
+    of_genome, without = world(seed, genomes, variants, outputs, 5.0)
+    truth, decoy = of_genome.mean(axis=0), random.dirichlet(np.ones(outputs))
+    matched = np.full(variants, random.uniform()) if alike else random.uniform(size=variants)
+    of_variant = matched[:, None] * decoy + (1 - matched)[:, None] * without
+    bits = information(truth[:, None] * of_variant)
+    share, rest = float(truth @ matched), truth * (1 - matched)
+    told_by_matching = information(np.stack([truth * matched, rest], axis=1))
+    left = rest / rest.sum()
+    bound = told_by_matching + (1 - share) * float(-(left[left > 0] * np.log2(left[left > 0])).sum())
+    assert bits <= bound + 1e-9
+    assert best_success(of_genome, of_variant, 1, 3) <= success_bound(bound, 1, 3) + 1e-9
+    if alike:
+        assert told_by_matching == pytest.approx(0, abs=1e-9)
+
+
+def test_another_network_may_see_all_that_is_hidden_from_the_first() -> None:
+    """A photo of two pixels: the first was matched and shows the decoy, the second still shows the truth."""
+    truth, decoy = np.array([0.2, 0.3, 0.5]), np.array([0.6, 0.4])
+    photo = truth[:, None, None] * decoy[None, :, None] * np.eye(3)[:, None, :]  # [v, first pixel, second pixel]
+    assert information(photo.sum(axis=2)) == pytest.approx(0, abs=1e-12)
+    assert information(photo.sum(axis=1)) == pytest.approx(float(-(truth * np.log2(truth)).sum()))
+
+
 @pytest.mark.parametrize("n", [2, 10, 1000])
 def test_the_bound_is_reached_by_certain_knowledge(n: int) -> None:
     assert success_bound(np.log2(n), 1, n) == 1
