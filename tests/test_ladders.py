@@ -130,7 +130,7 @@ def test_without_a_comparison_nothing_is_said_to_hold() -> None:
     assert ladder.sentences([found]) == []
 
 
-def test_the_table_says_what_was_not_played() -> None:
+def test_tables_have_no_column_of_a_step_that_nobody_played() -> None:
     rung = Rung("protected", "b on m", Value(0.4, 0.3, 0.5), "more")
     climbs = tuple(
         Climb(protection, (rung,)) for protection in (Protection("", "pgd", 0.01), Protection("p", "", None))
@@ -142,10 +142,17 @@ def test_the_table_says_what_was_not_played() -> None:
     (matrix,) = found.tables
     names, rows = zip(*matrix.rows, strict=True)
     assert names == ("pgd, ε 0.01", "poison p")
-    assert [square is None for square in rows[0]] == [True, True, False, True, True, True, False, False]
+    assert matrix.attackers == ["calibrated on protected photos", "headline", "first step not shown to be held"]
+    assert "; not played: believes the predictors, calibrated on clean photos, cleaned, another n" in found.text
+    assert None not in rows[0]
     assert rows[0][-1] is not None
     assert rows[0][-1].value == "calibrated on protected photos"
     assert ladder.tables([], "95%") is None
+    said = ladder.lines([one, one._replace(place={**place, "channel": "jpeg"})])
+    assert said is not None
+    assert [heading for heading, _ in said.headings] == ["defence", "where", "protected", "falls at"]
+    assert said.rows[2] == ["pgd, ε 0.01", "channel jpeg", "40.0", "protected"]
+    assert ladder.lines([]) is None
 
 
 @pytest.mark.slow

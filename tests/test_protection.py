@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 from photofiles import TINY, person, saved, scene
 from PIL import Image
 
-from linkbench.api.data import MISSING, Genomes, most_likely
+from linkbench.api.data import MISSING, Artefact, Genomes, most_likely
 from linkbench.attackers.likelihood import Likelihood
-from linkbench.errors import InputError
+from linkbench.errors import InputError, WeightsError
 from linkbench.faces import find, read
 from linkbench.metrics import ranking
+from linkbench.models import predictor_files
 from linkbench.protection.album import check_places, manifest_name
 from linkbench.protection.background import Background, prepare, scenario_of
 from linkbench.protection.judge import Judge, Verdict, judge_of
@@ -26,6 +28,7 @@ from linkbench.protection.postings import postings, views
 from linkbench.protection.strength import Attempt, Changed, Checked, Target, apply, measure, meets, smallest
 from linkbench.stages.evidence import Lesson, own_scores
 from linkbench.stages.evidence import Target as Linked
+from linkbench.store import tensorfile
 from linkbench.store.store import Store
 
 MANIFEST = manifest_name("protect")
@@ -250,6 +253,22 @@ def test_attackers_are_taught_about_the_strength_that_is_asked_for(kept: Path) -
     assert spec.params["epsilon"] == 8 / 255
     assert asked.models == scenario_of(kept / "tiny.yaml").models
     assert len(scenario_of(None).specs["defenders"]) > 2
+
+
+def test_predictors_of_the_user_judge_and_are_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINKBENCH_PREDICTORS", str(tmp_path))
+    alone = scenario_of(None)
+    shutil.copyfile(predictor_files.shipped()["rendered"], tmp_path / "mine.safetensors")
+    other = predictor_files.read(predictor_files.shipped()["colorimetry"])
+    meta = {name: value for name, value in other.meta.items() if name != "report"}
+    tensorfile.write(tmp_path / "large.safetensors", Artefact(other.arrays, {**meta, "size": 112}))
+    joined = scenario_of(None)
+    assert joined.models[:-1] == alone.models
+    assert (joined.models[-1].name, joined.models[-1].sealed) == ("yours-mine", True)
+    assert joined.specs == alone.specs
+    (tmp_path / "mine.safetensors").write_bytes(b"broken")
+    with pytest.raises(WeightsError, match="mine"):
+        scenario_of(None)
 
 
 @pytest.mark.parametrize(

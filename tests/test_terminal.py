@@ -23,6 +23,8 @@ from linkbench.report import brief, compared, terminal
 from linkbench.results.cells import Value
 from linkbench.results.conclusions import conclude, to_json
 from linkbench.results.difference import Difference, Pair, difference
+from linkbench.results.ladders import PLACE as PLACES
+from linkbench.results.ladders import Climb, Ladder, Rung
 from linkbench.results.results import Results
 from linkbench.results.verdicts import Protection, Setting
 from linkbench.scenario import shipped
@@ -88,6 +90,26 @@ def test_marks_say_what_tests_say() -> None:
         wanted = {"less": "↓", "more": "↑", "open": "="}.get(finding.against_none or "")
         if wanted:
             assert marks[brief.summary.name(finding)] == wanted
+
+
+def test_a_screen_says_at_which_step_a_defence_falls() -> None:
+    one = judged()
+    protection = one.defences[0].protection
+    place = {name: one.place[name] for name in PLACES}
+    rung, held = (
+        Rung("protected", "b on m", Value(0.4, 0.3, 0.5), "open"),
+        Rung("clean", "a", Value(0.1, 0, 0.2), "less"),
+    )
+    met = Ladder(place, one.question, rung, (Climb(protection, (held, rung)),))
+    elsewhere = met._replace(place={**place, "channel": "other"})
+    shown = brief.table([one], False, [met, elsewhere])
+    assert shown.headings[-1] == "falls at"
+    steps = {row[0]: row[-1] for row in shown.rows}
+    assert steps.pop(brief.summary.name(one.defences[0])) == "protected"
+    assert set(steps.values()) == {""}
+    assert "falls at" not in brief.table([one], False, [elsewhere]).headings
+    safe = met._replace(climbs=(Climb(protection, (held,)),))
+    assert "\N{EM DASH}" in {row[-1] for row in brief.table([one], False, [safe]).rows}
 
 
 def test_without_conclusions_a_screen_shows_the_beginning_and_full_shows_all() -> None:

@@ -11,14 +11,17 @@ import numpy as np
 
 from linkbench.api import seeds
 from linkbench.api.data import TRAIN, Array, Artefact, Cohort, Evidence, most_likely
+from linkbench.api.schema import PAPER, Schema
 from linkbench.errors import InputError
 from linkbench.execution.records import Watcher
 from linkbench.execution.run import Run
+from linkbench.models import predictor_files
 from linkbench.plan.builder import Plan
 from linkbench.plan.make import make_plan
 from linkbench.registry.spec import Spec, parse_spec
 from linkbench.scenario.file import Scenario
-from linkbench.scenario.load import load_scenario
+from linkbench.scenario.load import load_scenario, parse_scenario
+from linkbench.scenario.yaml import read_yaml
 from linkbench.stages.protect import pixels
 from linkbench.store.store import Store
 
@@ -79,7 +82,7 @@ class Background:
 
 
 def scenario_of(path: Path | None, epsilon: float | None = None) -> Scenario:
-    """The scenario that a protection is measured with: the shipped one, or a file.
+    """The scenario that a protection is measured with: a file, or the shipped one with the user's predictors as judges.
 
     epsilon: one that attackers shall be taught about; if the scenario has it not, then instead of its own. Raises
     ScenarioError, and InputError for a scenario that leaves something open.
@@ -88,13 +91,27 @@ def scenario_of(path: Path | None, epsilon: float | None = None) -> Scenario:
         scenario = load_scenario(path)
     else:
         with resources.as_file(resources.files("linkbench.protection") / SHIPPED) as shipped:
-            scenario = load_scenario(shipped)
+            written = read_yaml(shipped)
+        written.data["models"] += _judges(written.data["cohort"]["size"])
+        scenario = parse_scenario(written)
     defenders = _fitting(scenario)
     if epsilon is None or epsilon in defenders:
         return scenario
     first = next(iter(defenders.values()))
     specs, _ = parse_spec("defender", {"use": first.name, **_as_written(first), "epsilon": epsilon}, ())
     return scenario._replace(specs={**scenario.specs, "defenders": specs})
+
+
+def _judges(size: int) -> list[dict[str, Any]]:
+    """Models of a scenario that judge and are never seen: every predictor of the user that reads such photos and the
+    paper's phenotypes. Raises WeightsError for a file that cannot be used."""
+    out: list[dict[str, Any]] = []
+    for name, path in predictor_files.own().items():
+        meta = predictor_files.read(path).meta
+        if meta["size"] == size and Schema.from_json(meta["schema"]) == PAPER:
+            recipe = {"use": "pretrained", "predictor": str(path)}
+            out.append({"name": f"yours-{name}", "recipe": recipe, "sealed": True})
+    return out
 
 
 def _as_written(spec: Spec) -> dict[str, Any]:

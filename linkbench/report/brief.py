@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from linkbench.report import flags_text, numbers, summary
+from linkbench.report.ladder import falls_at
 from linkbench.results.cells import cleaned, grouped
+from linkbench.results.ladders import STEPS, Ladder
 from linkbench.results.verdicts import Finding, Protection, Setting
 
 if TYPE_CHECKING:
@@ -33,8 +35,9 @@ class Lines(NamedTuple):
     legend: str
 
 
-def table(settings: Sequence[Setting], intervals: bool) -> Lines:
-    """Of every protection what the strongest attacker reaches, by way of posting, those that leave least first.
+def table(settings: Sequence[Setting], intervals: bool, ladders: Sequence[Ladder] = ()) -> Lines:
+    """Of every protection what the strongest attacker reaches, by way of posting, those that leave least first; and the
+    first step of the ladder that it is not shown to hold in any of them.
 
     settings: those that count, see `summary.headline`; only those of the first cohort and genomes are shown.
     """
@@ -54,9 +57,26 @@ def table(settings: Sequence[Setting], intervals: bool) -> Lines:
         f"↓ ↑ surely less, more than none, = cannot be told"
     )
     heads = ["defence", *(cleaned(one.place["channel"]) for one in shown)]
+    falls = _falls([one.place for one in shown], ladders)
+    if falls:
+        heads.append("falls at")
+        for key, row in zip(order, rows, strict=False):
+            row.append(falls.get(key, ""))
+        legend += "; falls at: first step of attackers not shown to be held"
     hidden = len(settings) - len(shown)
     more = f"; {hidden} more settings: --full" if hidden else ""
     return Lines(heads, rows, len(order) - len(rows), legend + more)
+
+
+def _falls(places: Sequence[Mapping[str, str]], ladders: Sequence[Ladder]) -> dict[Protection, str]:
+    """By protection the first step that it falls at in any of these places."""
+    steps: dict[Protection, list[str]] = {}
+    for ladder in ladders:
+        if ladder.plain is not None and any(ladder.place.items() <= place.items() for place in places):
+            for climb in ladder.climbs:
+                steps.setdefault(climb.protection, []).append(falls_at(climb))
+    order = [*STEPS, numbers.NOTHING]
+    return {protection: min(met, key=order.index) for protection, met in steps.items()}
 
 
 def _order(key: Protection, found: Sequence[dict[Protection, Finding]]) -> tuple[int, float]:

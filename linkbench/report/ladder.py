@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from linkbench.report import numbers
+from linkbench.report.costs import MOST, Lines
 from linkbench.report.defences import Matrices, Matrix, Square, square
 from linkbench.results.cells import cleaned
 from linkbench.results.ladders import PLACE, STEPS, Climb, Ladder
@@ -30,13 +31,14 @@ def tables(ladders: list[Ladder], level: str) -> Matrices | None:
     """A table for every place, a row for each defence; nothing where nothing was defended."""
     if not ladders:
         return None
-    columns = [*STEPS.values(), "headline", "first step not shown to be held"]
+    steps = played(ladders)
+    columns = [*(STEPS[step] for step in steps), "headline", "first step not shown to be held"]
     found = []
     for ladder in ladders:
         values = [rung.success.value for climb in ladder.climbs for rung in climb.rungs]
         highest = max([*values, ladder.plain.success.value if ladder.plain else 0.0]) or 1.0
         judged = ladder.plain is not None
-        rows = [(name_of(climb.protection), _row(climb, highest, judged)) for climb in ladder.climbs]
+        rows = [(name_of(climb.protection), _row(climb, steps, highest, judged)) for climb in ladder.climbs]
         found.append(Matrix(where(ladder.place, [each.place for each in ladders]), columns, rows))
     first = ladders[0]
     plain = "" if first.plain is None else (
@@ -46,13 +48,24 @@ def tables(ladders: list[Ladder], level: str) -> Matrices | None:
     )  # fmt: skip
     text = (
         f"success@{first.question.k} in a population of {first.question.n} of the strongest attacker of each step, "
-        f"with {level} intervals; — was not played. The headline is the strongest of all that were: a defence counts "
+        f"with {level} intervals{_not_played(steps)}. The headline is the strongest of all that were: a defence counts "
         f"for no more than that, and against no step that it did not meet.{plain}"
     )
     return Matrices("The ladder of attackers", text, found, "ladder")
 
 
-def _row(climb: Climb, highest: float, judged: bool) -> list[Square | None]:
+def played(ladders: list[Ladder]) -> list[str]:
+    """The steps that any defence met, in their order."""
+    met = {rung.step for ladder in ladders for climb in ladder.climbs for rung in climb.rungs}
+    return [step for step in STEPS if step in met]
+
+
+def _not_played(steps: list[str]) -> str:
+    missing = [name for step, name in STEPS.items() if step not in steps]
+    return f"; not played: {', '.join(missing)}" if missing else ""
+
+
+def _row(climb: Climb, steps: list[str], highest: float, judged: bool) -> list[Square | None]:
     """The squares of a defence; judged: whether there is something to compare it with."""
     by_step = {rung.step: square(rung.success, highest) for rung in climb.rungs}
     head = climb.headline
@@ -60,10 +73,34 @@ def _row(climb: Climb, highest: float, judged: bool) -> list[Square | None]:
     fall = HELD if broken is None else Square(STEPS[broken.step], cleaned(broken.attacker), 0)
     best = square(head.success, highest)
     return [
-        *(by_step.get(step) for step in STEPS),
+        *(by_step.get(step) for step in steps),
         best._replace(interval=cleaned(head.attacker)),
         fall if judged else None,
     ]
+
+
+def lines(ladders: list[Ladder]) -> Lines | None:
+    """The tables as one, for a terminal, percentages without intervals; None where nothing was defended."""
+    if not ladders:
+        return None
+    steps, places = played(ladders), [ladder.place for ladder in ladders]
+    posted = len(ladders) > 1
+    headings = [("defence", False), *([("where", False)] if posted else []), *((step, True) for step in steps)]
+    rows = []
+    for ladder in ladders:
+        for climb in ladder.climbs:
+            met = {rung.step: numbers.percent(rung.success.value, "") for rung in climb.rungs}
+            rows.append(
+                [name_of(climb.protection), *([where(ladder.place, places)] if posted else [])]
+                + [met.get(step, numbers.NOTHING) for step in steps]
+                + [falls_at(climb) if ladder.plain else numbers.NOTHING]
+            )
+    return Lines([*headings, ("falls at", False)], rows[:MOST], len(rows[MOST:]))
+
+
+def falls_at(climb: Climb) -> str:
+    """The first step that a defence is not shown to hold, in a word."""
+    return numbers.NOTHING if climb.broken_by is None else climb.broken_by.step
 
 
 def where(place: dict[str, str], among: list[dict[str, str]]) -> str:
@@ -77,9 +114,6 @@ def sentences(ladders: list[Ladder]) -> list[str]:
     judged = [ladder for ladder in ladders if ladder.plain is not None]
     if not judged:
         return []
-    missing = [
-        STEPS[step] for step in STEPS if all(step in climb.missing for ladder in judged for climb in ladder.climbs)
-    ]
     holding = [
         {name_of(climb.protection): None for climb in ladder.climbs if climb.broken_by is None} for ladder in judged
     ]
@@ -90,4 +124,5 @@ def sentences(ladders: list[Ladder]) -> list[str]:
     else:
         who = "no defence is shown to hold"
     text = f"On the ladder of attackers (table below) {who} off every step that was played."
-    return [f"{text} Not played: {', '.join(missing)}." if missing else text]
+    missing = _not_played(played(judged)).removeprefix("; ").capitalize()
+    return [f"{text} {missing}." if missing else text]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linkbench.report import brief, flags_text, numbers, summary, theorem
+from linkbench.report import brief, flags_text, ladder, numbers, summary, theorem
 from linkbench.report.costs import Lines, costs
 from linkbench.report.tables import HEADINGS, constant_places, place_text
 from linkbench.results.cells import (
@@ -107,7 +107,7 @@ def _show_briefly(results: Results, settings: list[Setting], screen: _Screen) ->
     screen.say("")
     screen.say(": ".join(filter(None, [name, f"{len(results.cells)} cells"])), "bold")
     for intervals in (True, False):
-        found = brief.table(settings, intervals)
+        found = brief.table(settings, intervals, results.ladders())
         widths = [max(len(row[at]) for row in [found.headings, *found.rows]) for at in range(len(found.headings))]
         if sum(widths) + 2 * len(widths) <= screen.console.width:
             break
@@ -197,7 +197,11 @@ def _first_of(cells: list[MeasuredCell], differing: list[str]) -> set[str]:
 
 
 def _show_changes(results: Results, cells: list[MeasuredCell], screen: _Screen) -> None:
-    """What defences and poisons changed and cost, and what theorems claim."""
+    """What steps of attackers leave of defences, what defences and poisons changed and cost, what theorems claim."""
+    ladders = results.ladders()
+    if ladders:
+        asked = ladders[0].question
+        _show_lines(f"the ladder of attackers, success@{asked.k} of {asked.n} in %", ladder.lines(ladders), screen)
     changed = "what the {} changed, as published, and how long they took"
     _show_lines(changed.format("defences"), costs(cells, results.run), screen)
     _show_lines(changed.format("poisons"), costs(cells, results.run, "poison_"), screen)
