@@ -358,7 +358,7 @@ def test_a_scenario_from_the_command_line(home: Path, spawn: Callable[..., Finis
     assert spawn("report", "out").status == 0
     refused = spawn("leaderboard", "add", "out", "--board", "board")
     assert refused.status == 2
-    assert "leaderboards cover linkage only" in refused.err
+    assert "a gallery of more people" in refused.err
 
 
 BAD = {

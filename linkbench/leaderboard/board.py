@@ -13,7 +13,7 @@ from linkbench.leaderboard.entry import ChangeRecord, Entry, Interval, Rerun, is
 from linkbench.leaderboard.facts import CellFacts, Plugins
 from linkbench.leaderboard.keeping import Register, owned_key, read_register, register_file
 from linkbench.leaderboard.photos import CellPhotos
-from linkbench.leaderboard.protocol import Protocol, codes_of, model_keys, use_key
+from linkbench.leaderboard.protocol import Protocol, codes_of, model_keys, use_key, who_links
 from linkbench.leaderboard.signing import why_not
 from linkbench.leaderboard.verify import check, stored_photos
 from linkbench.results.cells import cleaned
@@ -250,7 +250,7 @@ def _table(channel_key: str, group: list[Listed]) -> Standings:
             next(spec["label"] for spec in first.scenario["channels"] if _channel_key(first, spec) == channel_key)
         ),
         population=first.population,
-        photos=first.changes[0].photos,
+        photos=first.changes[0].photos if sample is None else len(sample.people),
         people=0 if sample is None else int(sample.people.max()) + 1,
         panel=_among(names, rules.models, rules.attackers),
         oracles=_among(names, rules.models, rules.oracles),
@@ -296,7 +296,7 @@ def _opponents(group: list[Listed]) -> dict[tuple[str, str], Opponent]:
         scenario = listed.entry.scenario
         for name, key in model_keys(scenario["models"]).items():
             models.setdefault(key, cleaned(name))
-        for spec in scenario["attackers"]:
+        for spec in who_links(scenario):
             if any(cell.attacker == spec["label"] for cell in listed.entry.cells):
                 attackers.setdefault(use_key(spec), cleaned(spec["label"]))
     models, attackers = _unlike(models), _unlike(attackers)
@@ -316,7 +316,7 @@ def _row(part: _Part, names: dict[tuple[str, str], Opponent], photos: Mapping[st
     """One row, as the entry that owns it played it; an opponent that it did not meet with all seeds was not met."""
     entry = part.listed.entry
     models = model_keys(entry.scenario["models"])
-    attackers = {spec["label"]: use_key(spec) for spec in entry.scenario["attackers"]}
+    attackers = {spec["label"]: use_key(spec) for spec in who_links(entry.scenario)}
     own: dict[Opponent, Played] = {}
     for cell in part.cells:
         opponent = names[models[cell.model], attackers[cell.attacker]]

@@ -23,7 +23,7 @@ from linkbench.leaderboard.entry import (
     PluginRecord,
 )
 from linkbench.leaderboard.origin import cohort_source, is_imaginary, look_of, people_digest, requirements
-from linkbench.leaderboard.protocol import Data, Protocol, Source, protocol
+from linkbench.leaderboard.protocol import NAMED, Data, Protocol, Source, protocol
 from linkbench.leaderboard.protocol import looks as looks_at
 from linkbench.plan.facts import NOTHING
 from linkbench.results import folder as files
@@ -31,7 +31,6 @@ from linkbench.results.cells import cleaned
 from linkbench.results.results import Results
 from linkbench.results.table import Row
 from linkbench.scenario.file import NAME
-from linkbench.scenario.tasks import TASKS, task_of
 from linkbench.store import tensorfile
 from linkbench.store.store import Store
 
@@ -100,7 +99,7 @@ def make(
     examples, labels = _examples(folder)
     changed = defaultdict(list)
     for change, measured in changes:
-        changed[change.seed, change.poison].append(measured)
+        changed[change.seed, change.part].append(measured)
     keep = is_imaginary(scenario) if keep_photos is None else keep_photos
     entry: dict[str, Any] = {
         "leaderboard": VERSION,
@@ -142,15 +141,12 @@ def _size(rules: Protocol) -> int:
 def _check(folder: Path, results: Results) -> None:
     """Refuse runs that leaderboards do not cover."""
     scenario = results.run["scenario"]
-    if not TASKS[task_of(scenario)].ranked:
-        covered = ", ".join(task for task, parts in TASKS.items() if parts.ranked)
-        raise InputError(f"{folder} is a run of the task {scenario['task']!r}; leaderboards cover {covered} only")
     if "plugins" not in results.run:
         raise InputError(f"{folder} was made by an earlier linkbench that did not record its plugins; run it again")
     if not scenario["models"]:
         raise InputError(f"{folder} links published predictions; a leaderboard ranks defenders, which need photos")
     for section in ("cohort", "genomes"):
-        if len(scenario[section]) != 1:
+        if len(scenario[section]) > 1:
             raise InputError(
                 f"{folder} has {len(scenario[section])} entries under {section!r}; rows of different data never share "
                 f"a table. Run one scenario for each"
@@ -176,7 +172,9 @@ def _cells(folder: Path, results: Results) -> tuple[int, str, list[tuple[CellRec
         if not cell["failed"] and looks_at(results.run["sees"][cell["attacker"]]):
             rank = files.read_ranks(folder, cell["id"])
             population = int(rank.meta["population"])
-            found.add((population, str(rank.meta.get("genomes", ""))))
+            found.add(
+                (population, NAMED if results.run["scenario"]["identifiers"] else str(rank.meta.get("genomes", "")))
+            )
             seen[cell["seed"]].append((cell, _photos(rank, folder, wanted.k, wanted.n, population)))
     if not seen:
         raise InputError(f"{folder} has no finished cell")
@@ -220,8 +218,8 @@ def _linked(folder: Path, cells: list[tuple[CellRecord, photos.CellPhotos]]) -> 
 def _photos(rank: Artefact, folder: Path, k: int, n: int, population: int) -> photos.CellPhotos:
     if population < n:
         raise InputError(
-            f"{folder} ranks among {population} genomes; leaderboards measure success@{k} in a population of {n}. "
-            f"Use a larger table of genomes"
+            f"{folder} ranks among {population} genomes or people; leaderboards measure success@{k} in a population "
+            f"of {n}. Use a larger table of genomes, or a gallery of more people"
         )
     _, people = np.unique(rank.array("identity"), return_inverse=True)
     cell = photos.CellPhotos(people.astype(np.int64), np.array(rank.array("better")), np.array(rank.array("tied")))
@@ -278,6 +276,7 @@ def _changes(
                 seconds=round(float(results.run["steps"][steps[record.id][stage]]["seconds"]), 3),
                 photos=len(ssim),
                 poison=stage == "poison",
+                gallery=stage == "protect" and bool(results.run["scenario"]["identifiers"]),
             )
             out[id_] = (change, found)
     return list(out.values())

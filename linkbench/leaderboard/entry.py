@@ -110,7 +110,8 @@ class ChangeRecord(Strict):
     """What a defender, or a poison, really changed, measured by the harness, and what that cost.
 
     ssim: of published against original photos; linf: largest change of a pixel by the defender, before publication;
-    seconds: of the whole stage; photos: how many it changed; poison: whether those are what a model was trained on.
+    seconds: of the whole stage; photos: how many it changed; poison: whether those are what a model was trained on;
+    gallery: whether they are what an identifier learned the names from, not those in which it names people.
     """
 
     id: Digest
@@ -120,15 +121,22 @@ class ChangeRecord(Strict):
     seconds: Positive
     photos: int = Field(ge=1)
     poison: bool = False
+    gallery: bool = False
+
+    @property
+    def part(self) -> str:
+        """Which photos were changed: `linked`, `poison` or `gallery`."""
+        return "poison" if self.poison else "gallery" if self.gallery else "linked"
 
 
 class Entry(Strict):
     """A run on a leaderboard.
 
-    population: M, how many genomes every photo was ranked among; ranks: what is known of every photo (see
-    `linkbench.leaderboard.photos`), or None where that was kept back; examples: a rendered face before and after each
-    defence, named by example_labels; look: by seed, mean colours of areas of the linked photos; authors, paper, source
-    and date: who stands behind it; requirements: the distributions that a rerun needs; digest: SHA-256 of all the rest.
+    population: M, how many genomes, or people of a gallery, every photo was ranked among; ranks: what is known of every
+    photo (see `linkbench.leaderboard.photos`), or None where that was kept back; examples: a rendered face before and
+    after each defence, named by example_labels; look: by seed, mean colours of areas of the linked photos; authors,
+    paper, source and date: who stands behind it; requirements: the distributions that a rerun needs; digest: SHA-256 of
+    all the rest.
     """
 
     leaderboard: Literal[2]

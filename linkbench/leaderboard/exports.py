@@ -120,7 +120,7 @@ def _protocol(sheets: list[Sheet]) -> list[str]:
     rules = table.protocol.metrics
     parts = [
         f"## Protocol {markdown(table.protocol.rules.name)} `{table.digest[:12]}`\n".replace("  ", " "),
-        f"{table.photos} photos against {table.population} genomes. Numbers are success@{rules.k} in a population of "
+        f"{table.photos} photos against {text.among(table)}. Numbers are success@{rules.k} in a population of "
         f"{rules.n}, where chance is {numbers.percent(rules.k / rules.n)}, with {100 * rules.level:g} % intervals over "
         f"people. Less alike than SSIM {table.protocol.rules.least_ssim:g}: no rank.\n",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from linkbench.api.budget import Budget
@@ -11,6 +12,14 @@ from linkbench.plan.facts import NOTHING, yardstick
 
 OURS, CONTROLS = "linkbench", ("none", "noise")
 """Only controls that come with the toolkit are what others are measured by."""
+
+
+NO_POISON = {"kind": "defender", "name": NOTHING, "params": {}, "label": NOTHING}
+
+
+def poisons_of(scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The poisons of a resolved scenario; where a task has none, the one that changes nothing."""
+    return scenario["poisons"] or [NO_POISON]
 
 
 class CellFacts(NamedTuple):
@@ -39,7 +48,7 @@ class Plugins:
     """The plugins of an entry by the names that its cells have for them."""
 
     def __init__(self, entry: Entry) -> None:
-        self.poisons = {spec["label"]: spec for spec in entry.scenario["poisons"]}
+        self.poisons = {spec["label"]: spec for spec in poisons_of(entry.scenario)}
         self.defenders = {(spec["label"], spec["params"].get("epsilon")): spec for spec in entry.scenario["defenders"]}
         self.codes = entry.codes()
         self.ours = {(plugin.kind, plugin.use) for plugin in entry.plugins if plugin.distribution == OURS}

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from linkbench.errors import InputError
-from linkbench.leaderboard.protocol import Rules, looks, model_keys, use_key
+from linkbench.leaderboard.protocol import Rules, looks, model_keys, use_key, who_links
 from linkbench.scenario.file import Scenario
 from linkbench.scenario.load import parse_scenario
 from linkbench.scenario.yaml import parse_yaml
@@ -60,13 +60,13 @@ def fits(scenario: dict[str, Any], name: str, sees: dict[str, list[str]]) -> boo
     wanted = named(name).scenario.resolved()
     told = {label: "truth" in seen for label, seen in sees.items() if looks(seen)}
     return (
-        all(scenario.get(part) == wanted.get(part) for part in ("seeds", "split", "measure"))
+        all(scenario.get(part) == wanted.get(part) for part in ("task", "seeds", "split", "gallery", "measure"))
         and [_without_paths(spec) for spec in scenario["cohort"]] == [_without_paths(spec) for spec in wanted["cohort"]]
         and [_without_paths(spec) for spec in scenario["genomes"]]
         == [_without_paths(spec) for spec in wanted["genomes"]]
         and set(model_keys(wanted["models"]).values()) <= set(model_keys(scenario["models"]).values())
-        and {use_key(spec) for spec in wanted["attackers"]}
-        <= {use_key(spec) for spec in scenario["attackers"] if spec["label"] in told}
+        and {use_key(spec) for spec in who_links(wanted)}
+        <= {use_key(spec) for spec in who_links(scenario) if spec["label"] in told}
     )
 
 
@@ -82,4 +82,4 @@ def played(scenario: dict[str, Any], sees: dict[str, list[str]]) -> Named | None
 def opponents_of(name: str) -> tuple[set[str], set[str]]:
     """Digests of the models and attackers that a protocol asks for."""
     wanted = named(name).scenario.resolved()
-    return set(model_keys(wanted["models"]).values()), {use_key(spec) for spec in wanted["attackers"]}
+    return set(model_keys(wanted["models"]).values()), {use_key(spec) for spec in who_links(wanted)}

@@ -3,10 +3,10 @@
 Of each seed s, whole numbers: s.people [n], who is in the photo; s.better and s.tied [cells, n], ranks as in
 linkbench.metrics.ranking; s.hits and s.draws [joint cells, n], for attackers that match all photos of a population at
 once: in how many drawn populations a photo was, and in how many of them it was linked, in units of 1/HIT;
-s.ssim and s.moved
-[changes, n], likeness and largest change by the defender, in units of 1/FINE; s.poison.people [t], s.poison.ssim and
-s.poison.moved [poisons' changes, t], the same of the photos that were trained on. Cells and changes stand in the order
-of the entry; a photo's numbers are those of its own column.
+s.ssim and s.moved [changes, n], likeness and
+largest change by the defender, in units of 1/FINE; s.poison.people [t], s.poison.ssim and s.poison.moved [changes, t],
+the same by poisons of the photos that were trained on; s.gallery.* [changes, t], by defenders of those in a gallery.
+Cells and changes stand in the order of the entry; a photo's numbers are those of its own column.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from linkbench.metrics.intervals import SHARE, interval
 
 HIT = 2520
 """A photo that ties with up to nine genomes is linked a whole number of times in these units."""
+
+PARTS = ("linked", "poison", "gallery")
+"""Which photos were changed, see `linkbench.leaderboard.entry.ChangeRecord`."""
 
 FINE = 65_535
 """Steps of a measured change."""
@@ -115,9 +118,9 @@ def fine(values: Array) -> Array:
 
 
 def arrays(
-    cells: Mapping[int, list[CellPhotos]], changes: Mapping[tuple[int, bool], list[ChangePhotos]]
+    cells: Mapping[int, list[CellPhotos]], changes: Mapping[tuple[int, str], list[ChangePhotos]]
 ) -> dict[str, Array]:
-    """All photos of an entry as arrays for its blob. Cells by seed; changes by seed and whether they are poisons'."""
+    """All photos of an entry as arrays for its blob. Cells by seed; changes by seed and part."""
     out: dict[str, Array] = {}
     for seed, group in cells.items():
         out[f"{seed}.people"] = group[0].people
@@ -128,8 +131,8 @@ def arrays(
             out[f"{seed}.hits"] = np.stack([hits for hits, _ in joint])
             out[f"{seed}.draws"] = np.stack([draws for _, draws in joint])
             out[f"{seed}.joint"] = np.array([cell.hits is not None for cell in group]).astype(np.int64)
-        for poison in (False, True):
-            measured, place = changes.get((seed, poison), []), _place(seed, poison)
+        for part in PARTS:
+            measured, place = changes.get((seed, part), []), _place(seed, part)
             if measured:
                 out[f"{place}.people"] = measured[0].people
                 out[f"{place}.ssim"] = np.stack([change.ssim for change in measured])
@@ -156,16 +159,16 @@ def cells_of(arrays: Mapping[str, Array], seed: int) -> list[CellPhotos]:
     return out
 
 
-def changes_of(arrays: Mapping[str, Array], seed: int, poison: bool = False) -> list[ChangePhotos]:
+def changes_of(arrays: Mapping[str, Array], seed: int, part: str) -> list[ChangePhotos]:
     """The changes of one seed again. Raises ValueError where the arrays do not fit each other."""
-    people, ssim, moved = (_part(arrays, _place(seed, poison), name) for name in ("people", "ssim", "moved"))
+    people, ssim, moved = (_part(arrays, _place(seed, part), name) for name in ("people", "ssim", "moved"))
     if ssim.shape != moved.shape or ssim.shape[1:] != people.shape:
         raise ValueError(f"the changes of seed {seed} have different shapes")
     return [ChangePhotos(people, *parts) for parts in zip(ssim, moved, strict=True)]
 
 
-def _place(seed: int, poison: bool) -> str:
-    return f"{seed}.poison" if poison else str(seed)
+def _place(seed: int, part: str) -> str:
+    return str(seed) if part == PARTS[0] else f"{seed}.{part}"
 
 
 def _part(arrays: Mapping[str, Array], place: str, name: str) -> Array:

@@ -18,6 +18,9 @@ K, N = 1, 100
 LEAST_SSIM = 0.5
 """A defence whose photos are less like the originals than this is shown, but gets no rank."""
 
+NAMED = "0" * 32
+"""Stands for the genomes where there are none."""
+
 BUDGETS = (2 / 255, 4 / 255, 8 / 255)
 """Rows are ranked among those whose change of a pixel has the same bound; what is larger is a class of its own."""
 
@@ -44,9 +47,9 @@ class Source(_Strict):
 class Data(_Strict):
     """Who is linked to what.
 
-    cohort: what makes it; genomes: digest of the table of probabilities, six decimals; population: how many genomes it
-    has; people: by seed, digest of who is in which linked photo, in order; look: by seed, mean colours of areas of the
-    linked photos, where they were at hand.
+    cohort: what makes it; genomes: digest of the table of probabilities, six decimals, NAMED where people are found
+    among those of a gallery; population: how many genomes, or people, there are; people: by seed, digest of who is in
+    which linked photo, in order; look: by seed, mean colours of areas of the linked photos, where they were at hand.
     """
 
     cohort: Source
@@ -191,7 +194,18 @@ def _inside(params: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def looks(sees: list[str]) -> bool:
     """Whether an attacker looks at photos at all; the others are bounds that no defender can move."""
-    return bool({"variants", "probabilities"} & set(sees))
+    return bool({"variants", "probabilities", "embeddings", "photos"} & set(sees))
+
+
+def who_links(scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The attackers of a resolved scenario, or its identifiers, which results call attackers."""
+    return [*scenario["attackers"], *scenario["identifiers"]]
+
+
+def parts_of(scenario: Mapping[str, Any]) -> dict[str, float]:
+    """The parts of the people, and of an identification how many photos of each are in the gallery; 0: half of them."""
+    gallery = scenario.get("gallery")
+    return {**scenario["split"], **({} if gallery is None else {"gallery": gallery["photos"] or 0})}
 
 
 Wanted = tuple[set[str], set[str]]
@@ -200,7 +214,7 @@ Wanted = tuple[set[str], set[str]]
 
 def opponents(scenario: dict[str, Any], sees: dict[str, list[str]], wanted: Wanted | None = None) -> Opponents:
     """Everybody whom the defenders of a resolved scenario meet; of those the wanted ones alone, if any are."""
-    looking = [spec for spec in scenario["attackers"] if looks(sees.get(spec["label"], []))]
+    looking = [spec for spec in who_links(scenario) if looks(sees.get(spec["label"], []))]
     looking = [spec for spec in looking if wanted is None or use_key(spec) in wanted[1]]
     told = {spec["label"] for spec in looking if "truth" in sees[spec["label"]]}
     surrogates = {model["name"] for model in scenario["models"] if model.get("role") == "surrogate"}
@@ -226,13 +240,13 @@ def protocol(
     """The protocol of a resolved scenario on its data, with all its opponents, or with the wanted ones alone."""
     measure = scenario["measure"]
     met = opponents(scenario, sees, wanted)
-    looking = [spec for spec in scenario["attackers"] if spec["label"] in {**met.attackers, **met.oracles}]
+    looking = [spec for spec in who_links(scenario) if spec["label"] in {**met.attackers, **met.oracles}]
     kept = _with_starts(scenario["models"], set(met.models))
     models = [model[part] for model in kept for part in ("architecture", "recipe")]
     return Protocol(
         version=VERSION,
         data=data,
-        split=scenario["split"],
+        split=parts_of(scenario),
         opponents=met,
         codes=codes_of([*scenario["cohort"], *scenario["genomes"], *models, *looking], recorded),
         metrics=Metrics(k=K, n=N, resamples=measure["resamples"], level=measure["level"]),

@@ -61,7 +61,6 @@ def scenario_of(entry: Entry) -> Scenario:
     from linkbench.api.kinds import SECTIONS
     from linkbench.metrics.settings import Measure
     from linkbench.scenario.file import Model, Scenario
-    from linkbench.scenario.linkage import Split
     from linkbench.scenario.tasks import task_of
 
     data = entry.scenario
@@ -78,11 +77,25 @@ def scenario_of(entry: Entry) -> Scenario:
             models=models,
             task=task_of(data),
             specs=specs,
-            settings={"split": Split.model_validate(data["split"]).model_dump()},
+            settings=_settings(data),
             measure=Measure.model_validate(data["measure"]),
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise InputError(f"{entry.name}: its scenario cannot be run here: {error}") from None
+
+
+def _settings(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The task's own settings, checked."""
+    from linkbench.metrics.settings import Strict
+    from linkbench.scenario.tasks import TASKS, task_of
+
+    fields = TASKS[task_of(data)].load("form").model_fields
+    forms = {name: field.annotation for name, field in fields.items() if name != "measure"}
+    return {
+        name: form.model_validate(data[name]).model_dump()
+        for name, form in forms.items()
+        if isinstance(form, type) and issubclass(form, Strict)
+    }
 
 
 def _use(kind: str, spec: dict[str, Any]) -> Spec:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from linkbench.leaderboard.board import Opponent, Standing
+from linkbench.leaderboard.board import Opponent, Standing, Standings
+from linkbench.leaderboard.protocol import NAMED
 from linkbench.leaderboard.ranking import Place, Ranking
 from linkbench.report import flags_text, numbers, summary
 
 INTRODUCTION = (
-    "How well defences keep somebody who has your photo from finding your genome. Defences are ranked by their worst "
-    "case over the opponents that all of them met: the lower, the fewer genomes are found by those."
+    "How well defences keep somebody who has your photo from finding your genome, or your name. Defences are ranked by "
+    "their worst case over the opponents that all of them met: the lower, the fewer are found by those."
 )
+
+
+def among(table: Standings) -> str:
+    """What every photo was ranked among."""
+    what = "people of the gallery" if table.protocol.data.genomes == NAMED else "genomes"
+    return f"{table.population:,} {what}"
+
 
 ADD = """## Add a run
 

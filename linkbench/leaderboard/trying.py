@@ -85,10 +85,12 @@ def scenario_with(
     epsilon = tried.params.get("epsilon")
     noise = [spec for spec in scenario.specs["defenders"]
              if spec.name in CONTROLS and spec.name != NOTHING and spec.params.get("epsilon") == epsilon]  # fmt: skip
+    if poison and not scenario.specs["poisons"]:
+        raise InputError("this table is of identification, where defences change the gallery; leave --poison out")
     specs = {
         **scenario.specs,
         "channels": [known[label] for label in channels] or scenario.specs["channels"],
-        "poisons": [nothing, tried] if poison else [nothing],
+        "poisons": [nothing, tried] if poison else [nothing][: len(scenario.specs["poisons"])],
         "defenders": [nothing] if poison else [nothing, *noise, tried],
     }
     return scenario._replace(name=GUEST, specs=specs, seeds=list(seeds) or scenario.seeds)

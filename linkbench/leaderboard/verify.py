@@ -12,9 +12,9 @@ import numpy as np
 from linkbench.api.rounding import HALF_STEP
 from linkbench.leaderboard import named, packed_arrays, photos
 from linkbench.leaderboard.entry import CellRecord, ChangeRecord, Entry, Interval
-from linkbench.leaderboard.facts import CONTROLS, OURS, Plugins
+from linkbench.leaderboard.facts import CONTROLS, OURS, Plugins, poisons_of
 from linkbench.leaderboard.origin import people_digest
-from linkbench.leaderboard.protocol import Protocol, Source, protocol
+from linkbench.leaderboard.protocol import Protocol, Source, protocol, who_links
 from linkbench.store.store import digest_of
 
 SAME = 2e-6
@@ -48,18 +48,18 @@ def stored_photos(entry: Entry) -> Photos | None:
     for seed in dict.fromkeys(cell.seed for cell in entry.cells):
         own = [cell.id for cell in entry.cells if cell.seed == seed]
         cells |= zip(own, photos.cells_of(arrays, seed), strict=True)
-        for poison, changed in _changes(entry, seed):
+        for part, changed in _changes(entry, seed):
             ids = [change.id for change in changed]
-            changes |= zip(ids, photos.changes_of(arrays, seed, poison), strict=True)
+            changes |= zip(ids, photos.changes_of(arrays, seed, part), strict=True)
     return Photos(cells, changes)
 
 
-def _changes(entry: Entry, seed: int) -> Iterator[tuple[bool, list[ChangeRecord]]]:
-    """The changes of one seed by defenders, and those by poisons; False and True."""
-    for poison in (False, True):
-        changed = [change for change in entry.changes if (change.seed, change.poison) == (seed, poison)]
+def _changes(entry: Entry, seed: int) -> Iterator[tuple[str, list[ChangeRecord]]]:
+    """The changes of one seed by which photos were changed."""
+    for part in photos.PARTS:
+        changed = [change for change in entry.changes if (change.seed, change.part) == (seed, part)]
         if changed:
-            yield poison, changed
+            yield part, changed
 
 
 def check(entry: Entry) -> Check:
@@ -100,7 +100,8 @@ def _scenario(entry: Entry) -> Iterator[str]:
     """The protocol and the cells against the scenario that is said to have been run."""
     yield from _protocol(entry)
     scenario = entry.scenario
-    labels = {name: {spec["label"]: spec for spec in scenario[name]} for name in ("poisons", "channels", "attackers")}
+    sections = {"poisons": poisons_of(scenario), "channels": scenario["channels"], "attackers": who_links(scenario)}
+    labels = {name: {spec["label"]: spec for spec in specs} for name, specs in sections.items()}
     parts = [spec for name in ("cohort", "genomes", "defenders") for spec in scenario[name]]
     parts += [model[part] for model in scenario["models"] for part in ("architecture", "recipe")]
     parts += [spec for specs in labels.values() for spec in specs.values()]
@@ -185,6 +186,7 @@ def _grid(entry: Entry, labels: dict[str, set[str]]) -> Iterator[str]:
     budgets = {(spec["label"], spec["params"].get("epsilon")) for spec in scenario["defenders"]}
     models = {model["name"] for model in scenario["models"]}
     changes = {change.id: change for change in entry.changes}
+    protected = "gallery" if scenario["identifiers"] else "linked"
     seen = set()
     for cell in entry.cells:
         places = all(getattr(cell, part) in labels[f"{part}s"] for part in ("poison", "channel", "attacker"))
@@ -194,9 +196,9 @@ def _grid(entry: Entry, labels: dict[str, set[str]]) -> Iterator[str]:
             yield f"{_place(cell)}: the scenario has no such cell"
         if cell.id != digest_of(_coordinates(cell, scenario))[:10] or cell.id in seen:
             yield f"{_place(cell)}: the id does not belong to this place of the grid"
-        for id_, poison in ((cell.change, False), (cell.poison_change, True)):
+        for id_, part in ((cell.change, protected), (cell.poison_change, "poison")):
             found = changes.get(id_ or "")
-            if id_ is not None and (found is None or (found.seed, found.poison) != (cell.seed, poison)):
+            if id_ is not None and (found is None or (found.seed, found.part) != (cell.seed, part)):
                 yield f"{_place(cell)}: what was changed is not recorded"
         seen.add(cell.id)
 
@@ -204,7 +206,8 @@ def _grid(entry: Entry, labels: dict[str, set[str]]) -> Iterator[str]:
 def _coordinates(cell: CellRecord, scenario: dict[str, Any]) -> dict[str, Any]:
     place = {part: getattr(cell, part) for part in
              ("model", "poison", "defender", "epsilon", "channel", "attacker", "seed")}  # fmt: skip
-    return {**place, **{name: scenario[name][0]["label"] for name in ("cohort", "genomes")}}
+    labels = {name: [spec["label"] for spec in scenario[name]] or ["none"] for name in ("cohort", "genomes")}
+    return {**place, **{name: found[0] for name, found in labels.items()}}
 
 
 def _ranges(entry: Entry, stored: Photos) -> Iterator[str]:

@@ -79,6 +79,8 @@ def _nested(parameter: dict[str, Any]) -> dict[str, Any]:
     if "linkbench_use" not in parameter:
         return parameter
     one = {"$ref": f"#/$defs/use-{parameter['linkbench_use']}"}
+    if {"type": "null"} in parameter.get("anyOf", ()):
+        return {"anyOf": [one, {"type": "null"}]}
     return {"type": "array", "items": one, "minItems": 1} if parameter.get("type") == "array" else one
 
 

@@ -11,8 +11,7 @@ class TaskParts(NamedTuple):
 
     form: the pydantic model of the file; check: what only its parts together can get wrong, from the plugins of every
     section, the models and what is measured to a list of Wrong; cells: adds the cells to a plan's Builder; report: the
-    task's part of the page, a TaskReport; page: the page of docs/ that describes the file; ranked: whether its runs can
-    enter a leaderboard.
+    task's part of the page, a TaskReport; page: the page of docs/ that describes the file.
     """
 
     form: str
@@ -20,7 +19,6 @@ class TaskParts(NamedTuple):
     cells: str
     report: str
     page: str
-    ranked: bool
 
     def load(self, part: str) -> Any:
         """The object behind one of the first four."""
@@ -35,7 +33,6 @@ TASKS = {
         cells="linkbench.plan.linkage:add_cells",
         report="linkbench.report.linkage:REPORT",
         page="scenario.md",
-        ranked=True,
     ),
     "identification": TaskParts(
         form="linkbench.scenario.identification:IdentificationFile",
@@ -43,7 +40,6 @@ TASKS = {
         cells="linkbench.plan.identification:add_cells",
         report="linkbench.report.identification:REPORT",
         page="identification.md",
-        ranked=False,
     ),
 }
 """Every task by the name that stands in the file."""
