@@ -46,6 +46,9 @@ POOL = find_pool(STUDIED, features=True)
 OBJECTIVES = ("matched", "features", "variants", "constant")
 
 
+CRITICS = DecoyPGD(epsilon=0.05, steps=5, objective="independent").learn(STUDIED)
+
+
 def told(identity: tuple[int, ...] = tuple(range(COUNT)), seed: int = 7, pool: Pool = POOL) -> Knowledge:
     """What the defender is told about photos of these people, and all it must not look at besides."""
     return replace(knowledge(len(identity), NETWORK, seed=seed), identity=identity, learned=pool)
@@ -55,9 +58,13 @@ def defender(**parameters: object) -> DecoyPGD:
     return DecoyPGD.model_validate({"epsilon": 0.05, "steps": 5, **parameters}, strict=False)
 
 
-@pytest.mark.parametrize("parameters", [{"objective": name} for name in OBJECTIVES] + [{"keep": ["sex"]}])
+@pytest.mark.parametrize(
+    "parameters", [{"objective": name} for name in (*OBJECTIVES, "independent")] + [{"keep": ["sex"]}]
+)
 def test_the_truth_plays_no_part(parameters: dict[str, object]) -> None:
     known = told()
+    if parameters.get("objective") == "independent":
+        known = replace(known, learned=CRITICS)
     labels = (known.labels + 1) % 2 if known.labels is not None else None
     other = replace(known, log_p=random_log_p(COUNT, 99), labels=labels, reference=random_log_p(9, 98))
     bare = replace(known, log_p=None, labels=None, reference=None)

@@ -28,10 +28,11 @@ class DecoyPGD(Iterated):
     needs: ClassVar[frozenset[str]] = frozenset({"predictor"})
 
     epsilon: Epsilon = 0.025
-    objective: Literal["matched", "features", "variants", "constant"] = Field(
+    objective: Literal["matched", "features", "variants", "constant", "independent"] = Field(
         default="matched",
         description="all that predictors say of the decoy's photo, that and what their last layers see in it, the "
-        "variants they see in it, or for everybody the variants that most people show",
+        "variants they see in it, for everybody the variants that most people show, or, without a decoy, nothing that "
+        "others could learn to read",
     )
     keep: MaybePhenotypes = Field(
         (), description="phenotypes that the decoy shares with the photo, as predicted: less to change, but they leak"
@@ -45,9 +46,12 @@ class DecoyPGD(Iterated):
         return {"steps": 4}
 
     def learn(self, studied: StudySet) -> Any:
-        """The people who may become decoys. Raises PluginError with fewer than two people."""
+        """Who may become decoys, or what gives people away. Raises PluginError with fewer than two people."""
         from linkbench.defenders.decoys import find_pool
+        from linkbench.defenders.independence import find_critics
 
+        if self.objective == "independent":
+            return find_critics(studied, self.sight, self.ascent())
         return find_pool(studied, features=self.objective == "features")
 
     def spares(self) -> bool:
@@ -57,13 +61,17 @@ class DecoyPGD(Iterated):
         from dataclasses import replace
 
         from linkbench.defenders import decoys
+        from linkbench.defenders.independence import Critics, Silent
         from linkbench.defenders.pgd import ascend
         from linkbench.errors import PluginError
 
         pool = knowledge.learned
+        looks, _ = decoys.side_by_side(knowledge.predictor)
+        if isinstance(pool, Critics):
+            sight = self.sight(replace(knowledge, predictor=looks))
+            return ascend(photos, sight, Silent(pool, self.tolerance), self.ascent(), knowledge)
         if not isinstance(pool, decoys.Pool):
             raise PluginError("decoy-pgd chooses decoys among people whom it has studied, but was given none")
-        looks, _ = decoys.side_by_side(knowledge.predictor)
         chosen = decoys.meet(self.keep, photos, looks, pool, knowledge)
         match = decoys.Match(decoys.targets(self.objective, chosen, pool, knowledge.schema), self.tolerance)
         goal: Objective = match
