@@ -266,6 +266,13 @@ class Defender(Plugin):
         """float [n, 3, h, w] in [0, 1] to the same; a photo's result must not depend on the others in the batch."""
         raise NotImplementedError
 
+    def reached(self, photos: Tensor, changed: Tensor, knowledge: Knowledge) -> Tensor | None:
+        """float [n], how well `changed` serves what the defender is after with `photos`, larger is better.
+
+        None, as here: it does not say. `measure.sanity` asks it whether more effort leads further.
+        """
+        return None
+
     def proves(self) -> bool:
         """Whether a theorem promises that a linear rule finds this poison; then both are held against photos.
 

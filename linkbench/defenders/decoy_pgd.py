@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from linkbench.api.knowledge import Knowledge, StudySet
     from linkbench.defenders.objectives import Objective
+    from linkbench.defenders.sight import Sight
 
 
 class DecoyPGD(Iterated):
@@ -57,19 +58,17 @@ class DecoyPGD(Iterated):
     def spares(self) -> bool:
         return self.tolerance is not None
 
-    def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
+    def aim(self, photos: Tensor, knowledge: Knowledge) -> tuple[Sight, Objective]:
         from dataclasses import replace
 
         from linkbench.defenders import decoys
         from linkbench.defenders.independence import Critics, Silent
-        from linkbench.defenders.pgd import ascend
         from linkbench.errors import PluginError
 
         pool = knowledge.learned
         looks, _ = decoys.side_by_side(knowledge.predictor)
         if isinstance(pool, Critics):
-            sight = self.sight(replace(knowledge, predictor=looks))
-            return ascend(photos, sight, Silent(pool, self.tolerance), self.ascent(), knowledge)
+            return self.sight(replace(knowledge, predictor=looks)), Silent(pool, self.tolerance)
         if not isinstance(pool, decoys.Pool):
             raise PluginError("decoy-pgd chooses decoys among people whom it has studied, but was given none")
         chosen = decoys.meet(self.keep, photos, looks, pool, knowledge)
@@ -79,5 +78,4 @@ class DecoyPGD(Iterated):
             assert pool.features is not None  # `learn` finds them for this objective
             goal = decoys.Resemble(match, pool.features[chosen], len(pool.scales))
             looks = decoys.with_features(looks, knowledge.predictor, pool.scales)
-        sight = self.sight(replace(knowledge, predictor=looks))
-        return ascend(photos, sight, goal, self.ascent(), knowledge)
+        return self.sight(replace(knowledge, predictor=looks)), goal

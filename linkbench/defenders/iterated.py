@@ -11,7 +11,10 @@ from linkbench.api.budget import Budget
 from linkbench.api.fields import Count, Epsilon, Fraction01, MaybeChannels, as_tuple, nested
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from linkbench.api.knowledge import Knowledge
+    from linkbench.defenders.objectives import Objective
     from linkbench.defenders.pgd import Ascent
     from linkbench.defenders.sight import Sight
 
@@ -87,6 +90,20 @@ class Iterated(Stepped):
 
     def budget(self) -> Budget:
         return Budget("linf" if self.norm == "inf" else "l2", self.epsilon)
+
+    def aim(self, photos: Tensor, knowledge: Knowledge) -> tuple[Sight, Objective]:
+        """How it sees photos, and what it climbs."""
+        raise NotImplementedError
+
+    def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
+        from linkbench.defenders.pgd import ascend
+
+        return ascend(photos, *self.aim(photos, knowledge), self.ascent(), knowledge)
+
+    def reached(self, photos: Tensor, changed: Tensor, knowledge: Knowledge) -> Tensor | None:
+        from linkbench.defenders.pgd import reached
+
+        return reached(changed, *self.aim(photos, knowledge))
 
     def ascent(self) -> Ascent:
         """How to climb."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from linkbench.api.knowledge import Knowledge
+    from linkbench.defenders.objectives import Objective
+    from linkbench.defenders.sight import Sight
 
 
 class JointPGD(Iterated):
@@ -39,9 +41,8 @@ class JointPGD(Iterated):
     def spares(self) -> bool:
         return self.target_rank is not None
 
-    def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
+    def aim(self, photos: Tensor, knowledge: Knowledge) -> tuple[Sight, Objective]:
         from linkbench.defenders import objectives
-        from linkbench.defenders.pgd import ascend
 
         assert knowledge.log_p is not None
         ranked = self.objective == "rank" or self.target_rank is not None
@@ -56,4 +57,4 @@ class JointPGD(Iterated):
             objective = (objectives.Paper if self.objective == "paper" else objectives.Expected)(knowledge.log_p)
         if self.target_rank is not None:
             objective = objectives.Until(objective, combinations, ranks, self.target_rank)
-        return ascend(photos, self.sight(knowledge), objective, self.ascent(), knowledge)
+        return self.sight(knowledge), objective

@@ -148,15 +148,20 @@ def ascend(photos: Tensor, sight: Sight, objective: Objective, how: Ascent, know
         points, met = _climb(start, noise, sight, goal, how, told, attempt)
         if last == 0:
             return points
-        with torch.no_grad():
-            reached = torch.stack([goal.at(1.0).value(look(points)).double() for look in sight.every()]).mean(0)
-        better = met | (reached > value[alive])
+        found = reached(points, sight, goal)
+        better = met | (found > value[alive])
         best[alive[better]] = points[better]
-        value[alive[better]] = reached[better]
+        value[alive[better]] = found[better]
         alive = alive[~met]
         if not len(alive):
             break
     return best
+
+
+@torch.no_grad()
+def reached(photos: Tensor, sight: Sight, objective: Objective) -> Tensor:
+    """float64 [n], the objective at the end of all steps, a mean over the fixed ways to see a photo."""
+    return torch.stack([objective.at(1.0).value(look(photos)).double() for look in sight.every()]).mean(0)
 
 
 def _climb(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from linkbench.api.knowledge import Knowledge
+    from linkbench.defenders.objectives import Objective
+    from linkbench.defenders.sight import Sight
 
 
 class SinglePGD(Iterated):
@@ -27,11 +29,11 @@ class SinglePGD(Iterated):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"phenotype": "sex", "steps": 4}
 
-    def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
+    def aim(self, photos: Tensor, knowledge: Knowledge) -> tuple[Sight, Objective]:
         import torch
 
         from linkbench.defenders.objectives import CrossEntropy
-        from linkbench.defenders.pgd import ascend, seen
+        from linkbench.defenders.pgd import seen
 
         assert knowledge.labels is not None
         labels = knowledge.labels[:, list(knowledge.schema).index(self.phenotype)].to(photos.device)
@@ -39,5 +41,4 @@ class SinglePGD(Iterated):
             with torch.no_grad():
                 predicted = seen(knowledge, self.through, self.phenotype)(photos).argmax(dim=1)
             labels = torch.where(labels < 0, predicted, labels)
-        sight = self.sight(knowledge, self.phenotype)
-        return ascend(photos, sight, CrossEntropy(labels), self.ascent(), knowledge)
+        return self.sight(knowledge, self.phenotype), CrossEntropy(labels)

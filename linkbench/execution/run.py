@@ -19,7 +19,7 @@ from linkbench.execution.records import Ledger, Record, RunOutcome, Watcher
 from linkbench.execution.schedule import Schedule
 from linkbench.plan.builder import Plan
 
-LAST_STAGES = ("quality", "poison_quality", "curves", "detect", "rank", "measure")
+LAST_STAGES = ("quality", "poison_quality", "curves", "detect", "sanity", "rank", "measure")
 """Stages whose artefacts the results are made of."""
 
 T = TypeVar("T")

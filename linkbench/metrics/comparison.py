@@ -67,6 +67,12 @@ def p_values(differences: Array, ends: tuple[float, float] = (-1.0, 1.0)) -> Arr
     return out
 
 
+def sign_test(for_it: int, against: int) -> float:
+    """P(so many, or more, of all signs are for it), each as likely as not: one-sided and exact; 1 without any."""
+    signs = for_it + against
+    return math.ldexp(sum(math.comb(signs, count) for count in range(for_it, signs + 1)), -signs)
+
+
 def _below_zero(values: Array) -> Array:
     """P(sum_i E_i v_i <= 0), E_i independent exponentials, for columns v whose sum is positive and minimum negative.
 

@@ -70,6 +70,9 @@ class Measure(Strict):
     detect: bool = Field(
         False, description="also whether protected photos can be told from others by who runs the tool himself"
     )
+    sanity: bool = Field(
+        False, description="also whether defenders that follow gradients get further with more effort, as they must"
+    )
     radii: list[Annotated[float, Field(ge=0, le=1000)]] = Field(
         [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8],
         description="2-norms of a change, in [0, 1] pixel units, under which the success of models that vote (recipe "

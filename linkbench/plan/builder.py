@@ -194,6 +194,16 @@ class Builder:
 
         own: by the attacker, who runs the public tool on photos of his own people.
         """
+        specs, inputs = self._defence(defender, channel, model, base, seed)
+        stage, settings = "poison" if split == TRAIN else "protect", {} if split == TEST else {"split": split}
+        settings |= {"own": True} if own else {}
+        run = "linkbench.stages.protect:protect"
+        return self.add(stage, run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
+
+    def _defence(
+        self, defender: Spec, channel: Spec, model: Model, base: dict[str, str], seed: int
+    ) -> tuple[dict[str, Spec], dict[str, str]]:
+        """Plugins and inputs of a step in which a defender is at work."""
         inputs: dict[str, str] = {name: base[name] for name in ("cohort", "genomes") if name in base}
         plugin: Defender = defender.plugin()
         if "predictor" in plugin.needs:
@@ -203,10 +213,16 @@ class Builder:
         specs = {"defender": defender}
         if plugin.optimises_through():
             specs["channel"] = channel
-        stage, settings = "poison" if split == TRAIN else "protect", {} if split == TEST else {"split": split}
-        settings |= {"own": True} if own else {}
-        run = "linkbench.stages.protect:protect"
-        return self.add(stage, run, seed, specs=specs, settings=settings, inputs=inputs, on_device=True)
+        return specs, inputs
+
+    def sanity(self, defender: Spec, channel: Spec, model: Model, base: dict[str, str], seed: int) -> dict[str, str]:
+        """Whether more effort leads a defender further; nothing where it does not measure that, or stops early."""
+        plugin: Defender = defender.plugin()
+        if type(plugin).reached is Defender.reached or plugin.spares() or not plugin.budget().moves:
+            return {}
+        specs, inputs = self._defence(defender, channel, model, base, seed)
+        run = "linkbench.stages.sanity:sanity"
+        return {"sanity": self.add("sanity", run, seed, specs=specs, inputs=inputs, on_device=True)}
 
     def seen(self, model: Model, *defenders: Spec) -> tuple[str, ...]:
         """The models that defenders see where the attacker has this one, as `CellFacts.seen` names them."""

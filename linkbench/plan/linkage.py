@@ -80,6 +80,8 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 steps["unprotected"] = builder.predict(train, seed, published=builder.post(plain, channel, seed))
             if scenario.measure.detect and defender.name != NOTHING:
                 steps["detect"] = _detection(builder, defender, channel, model, base, seed, publish)
+            if scenario.measure.sanity:
+                steps |= builder.sanity(defender, channel, model, base, seed)
             seen = builder.seen(model, poison, defender)
             for attacker in scenario.specs["attackers"]:
                 everybody = {**played, "attacker": attacker}

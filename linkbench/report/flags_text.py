@@ -17,6 +17,14 @@ FLAGS: dict[str, str] = {
     "weaker-than-noise": "Unaimed noise of the same budget protects better, by a paired test over people.",
     "black-box-beats-white-box": "The same defender does better with another model's gradients than with those of the "
     "attacker's own predictor: the optimisation is stuck, so the white-box number is no worst case.",
+    "more-steps-weaker": "With four times as many steps the defender gets less far by its own measure, so it is not "
+    "at its end: the number is no worst case.",
+    "more-tries-weaker": "With four times as many tries from random points the defender gets less far by its own "
+    "measure, which keeps the best of them: an error, or a measure that changes from call to call.",
+    "larger-budget-weaker": "Within a budget eight times as large (at most 0.5) the defender gets less far by its own "
+    "measure, or moves fewer than half of the photos forward: its gradients do not lead where it wants to go.",
+    "random-search-stronger": "The best of twenty random points of the budget serves the defender better than what its "
+    "gradients led it to: they are masked or vanish, and the number is no worst case.",
     "poison-below-quantisation": "The poison's budget is below half an 8-bit step (0.5/255) and the photos that the "
     "attacker trains on are published with 8 bits: rounding takes the poison away.",
     "poison-over-budget": "The poison left its budget; the harness took its photos back before they were published.",

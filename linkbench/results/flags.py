@@ -10,6 +10,10 @@ weak-linkage                     without defender or poison, this attacker links
 weaker-than-noise                unaimed noise of the same budget protects better, by a paired test
 black-box-beats-white-box        the same defender does better with a surrogate than with the attacker's own predictor,
                                  by a paired test
+more-steps-weaker                with more steps the defender gets less far, by its own measure (measure.sanity)
+more-tries-weaker                the same with more restarts
+larger-budget-weaker             the same within a larger budget, or it moves fewer than half of the photos forward
+random-search-stronger           random points of the budget serve the defender better than what it found
 poison-...                       the three about budgets, for the poison and the photos that the attacker trained on
 
 The tests of each kind are corrected together over all cells of a run: no such flag is wrong with probability `level`.
@@ -28,7 +32,7 @@ from linkbench.api.base import Defender
 from linkbench.api.budget import Budget
 from linkbench.api.data import Array, Artefact
 from linkbench.api.rounding import HALF_STEP, ROUNDING
-from linkbench.metrics.comparison import by_person, holm, p_values
+from linkbench.metrics.comparison import by_person, holm, p_values, sign_test
 from linkbench.plan.facts import CellFacts
 from linkbench.registry.spec import Spec
 from linkbench.results.verdicts import Photos
@@ -68,7 +72,8 @@ class Facts(NamedTuple):
     cell: its plugins, budgets and channel; defender: the plugin with its parameters; needs: what it must know; spares:
     whether it leaves photos alone that are safe; chance: 1 / number of variants by phenotype; looks: whether the
     attacker looks at photos; change, poison: what was done to the linked photos and to those that the attacker trained
-    on, None where nothing was changed; reached: what the attacker reached with each photo, None where not measured.
+    on, None where nothing was changed; sanity: of linkbench.stages.sanity, where asked for; reached: what the attacker
+    reached with each photo, None where not measured.
     """
 
     cell: CellFacts
@@ -79,6 +84,7 @@ class Facts(NamedTuple):
     looks: bool
     change: Change | None
     poison: Change | None = None
+    sanity: Artefact | None = None
     reached: Photos | None = None
 
     @classmethod
@@ -89,6 +95,7 @@ class Facts(NamedTuple):
         chance: Mapping[str, float],
         quality: Artefact | None,
         poisoned: Artefact | None = None,
+        sanity: Artefact | None = None,
     ) -> Facts:
         """The facts of a cell from its plugins by kind: `attacker` or `identifier`, and `defender`."""
         spec = specs.get("defender")
@@ -103,6 +110,7 @@ class Facts(NamedTuple):
             looks="identifier" in specs or bool(sees & {"variants", "probabilities"}),
             change=None if spec is None or quality is None else Change(cell.budget, quality),
             poison=None if poisoned is None else Change(cell.poison_budget, poisoned),
+            sanity=sanity,
         )
 
 
@@ -125,6 +133,8 @@ def flag(rows: list[Row], facts: Mapping[str, Facts], level: float = 0.95) -> li
                 words[cell].append("weak-model")
     for cell in _weakly_linked(cells, facts):
         words[cell].append("weak-linkage")
+    for cell, word in _stuck({cell: facts[cell].sanity for cell in words}, level):
+        words[cell].append(word)
     noise, knowledge = [], []
     for group in places.values():
         tested = [cell for cell in group if facts[cell].looks and facts[cell].reached is not None]
@@ -166,6 +176,35 @@ def _budget(change: Change, eight_bit: bool) -> Iterable[str]:
         yield "over-budget-after-publication"
 
 
+Pair = tuple[str, str]
+"""Two cells that differ in the defence alone, or a cell and a flag."""
+
+SLIGHT = 0.01
+"""Differences below this part of what the defender gains on average count as none."""
+
+MORE = {"steps": "more-steps-weaker", "restarts": "more-tries-weaker", "epsilon": "larger-budget-weaker"}
+"""The flag of each kind of effort, as linkbench.stages.sanity names them."""
+
+
+def _stuck(tried: Mapping[str, Artefact | None], level: float) -> list[Pair]:
+    """The cells, with the flag, whose defenders get less far with more effort or than by chance: sign tests over the
+    photos, all corrected together."""
+    found, p = [], []
+    for cell, sanity in tried.items():
+        if sanity is None:
+            continue
+        itself, clean = sanity.array("itself"), sanity.array("clean")
+        slight = SLIGHT * float(np.abs(itself - clean).mean())
+        lost = {word: itself - sanity.array(name) for name, word in MORE.items() if name in sanity.arrays}
+        for word, difference in (lost | {"random-search-stronger": sanity.array("random") - itself}).items():
+            found.append((cell, word))
+            p.append(sign_test(int((difference > slight).sum()), int((difference < -slight).sum())))
+        if "epsilon" in sanity.arrays and (sanity.array("epsilon") > clean + slight).mean() < 0.5:
+            found.append((cell, MORE["epsilon"]))
+            p.append(0.0)
+    return list(dict.fromkeys(pair for pair, each in zip(found, holm(np.array(p)), strict=True) if each <= 1.0 - level))
+
+
 def _weak(group: list[str], cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -> bool:
     """Whether a model's clean predictions, or identifications, are barely better than chance in every way."""
     seen = False
@@ -199,10 +238,6 @@ def _weakly_linked(cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -
             reached = [(row.ci_low, row.n) for row in cells[cell] if row.metric == "success" and row.k == 1]
             weak[key] = all(low <= 1 / n for low, n in reached if n is not None and n > 1)
     return [cell for key, group in groups.items() if weak.get(key, False) for cell in group]
-
-
-Pair = tuple[str, str]
-"""Two cells that differ in the defence alone."""
 
 
 def _with_noise(group: list[str], facts: Mapping[str, Facts]) -> list[Pair]:

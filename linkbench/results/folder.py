@@ -58,7 +58,9 @@ def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
             schema = specs["genomes"].plugin().phenotypes() if "genomes" in specs else {}
             chance = {phenotype: 1 / len(schema[phenotype]) for phenotype in schema}
             left = outcome.cells[cell.id]
-            facts[cell.id] = Facts.of(cell.facts, specs, chance, left.get("quality"), left.get("poison_quality"))
+            facts[cell.id] = Facts.of(
+                cell.facts, specs, chance, left.get("quality"), left.get("poison_quality"), left.get("sanity")
+            )
             measure = Measure.model_validate(plan.steps[cell.steps["measure"]].settings)  # the same for all
     reached = asked_of({id_: outcome.cells[id_]["rank"] for id_ in facts}, measure)
     facts = {id_: known._replace(reached=reached.get(id_)) for id_, known in facts.items()}

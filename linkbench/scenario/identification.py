@@ -62,7 +62,7 @@ def check(specs: dict[str, list[Spec]], models: list[Model], measure: Measure) -
     ]
     wrong += [
         Wrong(("measure", name), f"is measured of linkage only; leave {name!r} out")
-        for name in ("alike", "detect")
+        for name in ("alike", "detect", "sanity")
         if getattr(measure, name)
     ]
     for spec in specs["defenders"]:
