@@ -10,6 +10,7 @@ import pytest
 from test_report import EVIL, Page, checked, run_of
 
 from linkbench.report import later, page, poisons, training
+from linkbench.report.figures.training import curves
 from linkbench.results.cells import pooled, read_cells, roles
 from linkbench.results.results import Results
 from linkbench.results.table import Row
@@ -131,10 +132,11 @@ def test_the_page_shows_matrix_choice_and_curves(tmp_path: Path) -> None:
     assert "What best-of chose" in words
     assert text.count('class="h') + text.count("class=chosen") >= 8 + 2
     assert text.count(' counts">') == 2
-    assert "sex told right, clean photos, by epoch, model standard" in words
-    assert "training loss, by epoch, model best-of" in words
+    assert "sex told right, clean photos" in words
+    assert "training loss" in words
+    assert "model best-of" in words
     assert "eye told right" not in words, "no photo has that label"
-    assert "standard: " not in words
+    assert "standard: clean photos" not in words
 
 
 def test_old_runs_and_hostile_names_are_harmless(tmp_path: Path) -> None:
@@ -155,14 +157,11 @@ def test_curves_with_numbers_that_are_none_are_left_out() -> None:
     told["training"]["c0"]["history"][1]["loss"] = float("inf")
     assert training.read(told)["0" * 10].accuracy == {"sex": pytest.approx([0.6, 0.7, 0.8, 0.9])}
     cells = pooled(read_cells(rows(), {}))
-    from linkbench.report.svg import Ids
-
-    section = training.curves(Ids(), cells, training.read(told))
+    section = curves(cells, training.read(told))
     assert section is not None
-    assert [choice.label for choice in section.choices] == ["sex", "training loss"]
-    assert np.isfinite(
-        [float(part) for part in section.choices[1].panels[0].drawing.split('data-y="')[1].split()[:2]]
-    ).all()
+    assert section.own is not None
+    assert list(section.own.options) == ["sex", "training loss"]
+    assert np.isfinite([row["value"] for panel in section.panels for row in panel.rows]).all()
 
 
 def test_later_models_are_named() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from linkbench.leaderboard import packed_arrays, text
 from linkbench.leaderboard.board import Listed, Opponent
-from linkbench.report import document, dot_plot, flags_text, numbers, png, scale, svg
-from linkbench.report.svg import Ids, Markup
+from linkbench.metrics.pareto import front
+from linkbench.report import document, flags_text, numbers, png
+from linkbench.report.document import embedded
+from linkbench.report.drawings import Drawing, Drawings
+from linkbench.report.figures.base import Key, Panel, Section, keys_of
+from linkbench.report.figures.vega import Axis, record, scatter
 from linkbench.results.cells import Value, cleaned
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from linkbench.leaderboard.ranking import Place, Ranking
 
 SHADES = 10
-BAR, TALL = 132, 16
+CONTROLS = "controls"
 
 
 class Line(NamedTuple):
@@ -28,7 +32,7 @@ class Line(NamedTuple):
     place: Place
     ranks: str
     group: str
-    bar: Markup
+    bar: dict[str, float]
     worst: str
     interval: str
     opponent: str
@@ -45,6 +49,13 @@ class Square(NamedTuple):
     worst: bool
 
 
+class Picture(NamedTuple):
+    """The chart of a channel: its legend and its drawing."""
+
+    keys: list[Key]
+    drawing: Drawing
+
+
 class Channel(NamedTuple):
     """Everything about one channel."""
 
@@ -53,7 +64,7 @@ class Channel(NamedTuple):
     sheet: Sheet
     lines: list[Line]
     told: list[tuple[str, str, str]]
-    chart: Markup | None
+    chart: Picture | None
     models: list[tuple[str, int]]
     columns: list[Opponent]
     matrix: list[tuple[str, bool, list[Square | None]]]
@@ -79,9 +90,10 @@ class Faces(NamedTuple):
 def render(board: Board) -> str:
     """The page. The same board gives the same bytes."""
     package = "linkbench.leaderboard"
-    css = document.source("page.css").replace("/*choices*/", "") + document.source("page.css", package)
+    css = document.source("page.css") + document.source("page.css", package)
+    drawings = Drawings()
     protocols = [
-        [channel(sheet, f"p{at}c{index}") for index, sheet in enumerate(sheets)]
+        [channel(sheet, f"p{at}c{index}", drawings) for index, sheet in enumerate(sheets)]
         for at, sheets in enumerate(board.protocols)
     ]
     flags = sorted({flag for sheets in board.protocols for sheet in sheets for place in sheet.ranking.places
@@ -89,6 +101,7 @@ def render(board: Board) -> str:
     return document.render(
         package,
         css,
+        drawings,
         data=Markup(embedded([data(one) for channels in protocols for one in channels])),
         protocols=protocols,
         summary=[summary(one) for channels in protocols[:1] for one in channels],
@@ -107,12 +120,6 @@ def _level(board: Board) -> str:
     return f"{100 * board.protocols[0][0].table.protocol.metrics.level:g}%" if board.protocols else "95%"
 
 
-def embedded(value: Any) -> str:
-    """JSON that stays inside its script element, whatever names it holds."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def summary(one: Channel) -> list[str]:
     """A channel in a few sentences: what attackers reach, and which defences paired tests tell from none and others."""
     ranking = one.sheet.ranking
@@ -121,7 +128,7 @@ def summary(one: Channel) -> list[str]:
     return [f"Published as {one.label}: {' '.join(said)}"] if said else []
 
 
-def channel(sheet: Sheet, id_: str) -> Channel:
+def channel(sheet: Sheet, id_: str, drawings: Drawings) -> Channel:
     """Everything about one channel, ready to be written."""
     columns = sorted(sheet.table.opponents, key=lambda who: _order(sheet, who))
     models = [(name, sum(who.model == name for who in columns)) for name in dict.fromkeys(w.model for w in columns)]
@@ -131,13 +138,13 @@ def channel(sheet: Sheet, id_: str) -> Channel:
         id=id_,
         label=sheet.table.channel,
         sheet=sheet,
-        lines=[_line(sheet, at, scale.nice_top(top)) for at in range(len(sheet.ranking.places))],
+        lines=[_line(sheet, at, top) for at in range(len(sheet.ranking.places))],
         told=[
             (text.row_name(place.row), numbers.percent(place.oracle[0]), text.opponent(place.oracle[1]))
             for place in sheet.ranking.places
             if place.oracle is not None
         ],
-        chart=_chart(sheet, id_),
+        chart=_chart(sheet, drawings),
         models=models,
         columns=columns,
         matrix=_matrix(sheet, columns),
@@ -165,7 +172,7 @@ def _line(sheet: Sheet, at: int, top: float) -> Line:
         place=place,
         ranks=text.ranks(place),
         group=text.budget_class(place),
-        bar=_bar(worst.value, worst.low, worst.high, chance, top, row.control),
+        bar=_bar(worst.value, worst.low, worst.high, chance, top),
         worst=numbers.percent(worst.value),
         interval=numbers.percent_range(worst.low, worst.high, ""),
         opponent=text.opponent(worst.opponent),
@@ -175,39 +182,39 @@ def _line(sheet: Sheet, at: int, top: float) -> Line:
     )
 
 
-def _bar(value: float, low: float, high: float, chance: float, top: float, control: bool) -> Markup:
-    """A bar with its interval and a mark at chance."""
-    across = scale.linear(0.0, top, 0, BAR - 2)
-    parts = [
-        svg.element("rect", {"class": "bar", "x": 0, "y": 3, "width": max(across(value), 1.5), "height": TALL - 6}),
-        svg.line(across(low), TALL / 2, across(high), TALL / 2, "span"),
-        svg.line(across(chance), 0, across(chance), TALL, "chance-tick"),
-    ]
-    css = "bars control" if control else "bars"
-    return svg.element("svg", {"class": css, "viewBox": f"0 0 {BAR} {TALL}", "aria-hidden": "true"}, *parts)
+def _bar(value: float, low: float, high: float, chance: float, top: float) -> dict[str, float]:
+    """Where a bar, its interval and the mark at chance end, in percent of the highest."""
+    ends = {"value": value, "low": low, "high": high, "chance": chance}
+    return {name: round(100 * min(part / (top or 1.0), 1.0), 2) for name, part in ends.items()}
 
 
-def _chart(sheet: Sheet, id_: str) -> Markup | None:
+def _chart(sheet: Sheet, drawings: Drawings) -> Picture | None:
     """Worst-case success against likeness, colours by family of defences."""
     places = [place for place in sheet.ranking.places if place.row.ssim is not None and place.judged]
-    families = list(dict.fromkeys(_family(place) for place in places if not place.row.control))
     if len(places) < 2:
         return None
-    spots = [
-        dot_plot.Spot(
-            place.row.label,
-            f"ε {numbers.epsilon(place.row.epsilon)}" if place.row.epsilon is not None else "",
-            "truth" if place.row.control else f"s{families.index(_family(place)) % 8 + 1}",
+    families = list(dict.fromkeys(_family(place) for place in places if not place.row.control))
+    looks = {**{name: f"s{at % 8 + 1}" for at, name in enumerate(families)}, CONTROLS: "truth"}
+    rows = [
+        record(
+            CONTROLS if place.row.control else _family(place),
             float(place.row.ssim or 0.0),
             Value(place.worst.value, place.worst.low, place.worst.high),
+            defence=text.row_name(place.row),
+            attacker=text.opponent(place.worst.opponent),
+            turn=place.row.epsilon or 0.0,
         )
         for place in sorted(places, key=lambda place: (place.row.label, place.row.epsilon or 0.0))
     ]
+    for at in front([(row["x"], row["value"]) for row in rows]):
+        rows[at]["front"] = True
     rules = sheet.table.protocol.metrics
-    label = f"success@{rules.k} at worst, n = {rules.n}"
-    top = scale.nice_top(max(spot.y.value for spot in spots), 6)
-    title = f"privacy against similarity, {sheet.table.channel}"
-    return dot_plot.scatter(Ids(id_), title, spots, "similarity to the original (SSIM)", label, top=min(1.0, top))
+    y = Axis(f"success@{rules.k} at worst, n = {rules.n}")
+    view = scatter(looks, Axis("similarity to the original (SSIM)", "plain"), y, ("defence", "attacker"))
+    heading = f"Privacy against similarity, {sheet.table.channel}"
+    keys = keys_of(looks, {row["name"] for row in rows})
+    (drawing,) = drawings.add(Section("privacy", heading, "", keys, [Panel("", view, rows)]))
+    return Picture(keys, drawing)
 
 
 def _family(place: Place) -> str:

@@ -67,7 +67,7 @@ def to_html(found: Difference, names: tuple[str, str]) -> str:
     """A page without script and without network."""
     heads, rows = table(found)
     return document.fill(
-        document.source("compared.html"), document.source("page.css").replace("/*choices*/", ""),
+        document.source("compared.html"), document.source("page.css"),
         names=[cleaned(name) for name in names], heads=heads, rows=rows,
         differs=[cleaned(one) for one in found.differs], said=conclusion(found), legend=legend(found),
     )  # fmt: skip

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from linkbench.report import chart, defences, figures, numbers, summary
-from linkbench.report.chart import Series
-from linkbench.report.defences import Matrices, Matrix
-from linkbench.report.figures import CHANCE, Choice, Key, Panel, Section, colours, panels_of
-from linkbench.report.material import Material, TaskReport
+from linkbench.report import matrices, names, numbers, summary
+from linkbench.report.figures import defences, differences, roc
+from linkbench.report.figures.base import CHANCE, Panel, Section, defence_colours, keys_of, panel_titles, panels_of
+from linkbench.report.figures.curves import GUESSING, POINTS
+from linkbench.report.figures.vega import Axis, Record, lines, short
+from linkbench.report.material import Figure, Material, TaskReport
+from linkbench.report.matrices import Matrices, Matrix
 from linkbench.report.scale import thin
-from linkbench.results.cells import MeasuredCell, Value, coordinates, grouped, short, undefended
+from linkbench.results.cells import MeasuredCell, coordinates, grouped, undefended
 
 RATE = "protection_rate"
-PANEL = ("cohort", "model", "channel", "attacker")
+PANEL = ("cohort", "model", "attacker")
 """One panel for each identifier with each model; its lines are the defenders."""
 
 METHOD = (
@@ -42,7 +42,7 @@ def _sentences(material: Material) -> list[str]:
     defended: dict[str, list[MeasuredCell]] = {}
     for cell in cells:
         if not cell.facts.undefended and RATE in cell.metrics:
-            defended.setdefault(_defence(cell), []).append(cell)
+            defended.setdefault(names.of_cell(cell), []).append(cell)
     for name, met in defended.items():
         low, high = (pick(met, key=lambda cell: cell.metrics[RATE].value) for pick in (min, max))
         out.append(
@@ -63,16 +63,16 @@ def _matrices(material: Material) -> list[Matrices]:
     if not measured:
         return []
     axes = ("cohort", "model", "channel")
-    titles = figures.panel_titles(measured, axes)
+    titles = panel_titles(measured, axes)
     tables = []
     for group in grouped(measured, lambda cell: coordinates(cell, axes)):
-        names = list(dict.fromkeys(cell.attacker for cell in group))
+        attackers = list(dict.fromkeys(cell.attacker for cell in group))
         rows = []
         for same in grouped(group, lambda cell: (cell.defender, cell.epsilon)):
-            found = {cell.attacker: defences.square(cell.metrics[RATE], 1.0) for cell in same}
-            rows.append((_defence(same[0]), [found.get(name) for name in names]))
-        tables.append(Matrix(titles[coordinates(group[0], axes)], names, rows))
-    plain = next((f" Compare with the row {_defence(cell)}." for cell in measured if cell.facts.undefended), "")
+            found = {cell.attacker: matrices.square(cell.metrics[RATE], 1.0) for cell in same}
+            rows.append((names.of_cell(same[0]), [found.get(name) for name in attackers]))
+        tables.append(Matrix(titles[coordinates(group[0], axes)], attackers, rows, group[0].channel))
+    plain = next((f" Compare with the row {names.of_cell(cell)}." for cell in measured if cell.facts.undefended), "")
     text = (
         f"How often the first name for an unchanged probe is wrong, of the people who use the tool, with "
         f"{material.level} intervals. The stronger the colour, the better the protection.{plain}"
@@ -82,74 +82,56 @@ def _matrices(material: Material) -> list[Matrices]:
 
 def _looks(material: Material) -> dict[str, str]:
     """The same defences have the same colours in all figures."""
-    names = list(dict.fromkeys(_defence(cell) for cell in material.cells))
-    return colours(names, {_defence(cell): "truth" for cell in material.cells if cell.facts.undefended})
+    return defence_colours(material.cells)
 
 
-def _cmc(material: Material) -> Iterable[Section | None]:
-    ids, cells, files, looks = material.ids, material.cells, material.files, _looks(material)
+def _cmc(material: Material) -> Section | None:
+    cells, files = material.cells, material.files
     known = [cell for cell in cells if cell.ids[0] in files and files[cell.ids[0]].cmc]
     if not known:
-        return
+        return None
+    looks = {**_looks(material), GUESSING: CHANCE}
     panels, note = panels_of(known, PANEL)
     drawn = []
     for title, group in panels:
         most = max(len(files[cell.ids[0]].cmc) for cell in group)
-        series = [
-            Series("chance", CHANCE, _points([k / most for k in range(1, most + 1)])),  # no straight line on a log axis
-            *(Series(_defence(cell), looks[_defence(cell)], _points(files[cell.ids[0]].cmc)) for cell in group),
-        ]
-        name = "share of probes with the right person among the k first" + (f", {title}" if title else "")
-        axis = chart.count_axis(list(range(1, most + 1)), "names that count, k")
-        drawn.append(Panel(title, chart.lines(ids, name, series, axis, "right person among the k first", top=1.0)))
-    keys = [*(Key(css, name) for name, css in looks.items()), Key(CHANCE, "chance")]
+        rows = _points(GUESSING, [k / most for k in range(1, most + 1)])  # no straight line on a log axis
+        for cell in group:
+            rows += _points(names.of_cell(cell), files[cell.ids[0]].cmc, channel=cell.channel)
+        x = Axis("names that count, k", "count", None, log=most >= 20)
+        drawn.append(
+            Panel(title, lines(looks, x, Axis("right person among the k first", ends=(0.0, 1.0)), whole=True), rows)
+        )
     text = (
         "Cumulative match: how often the right person is among the k first names that the identifier gives, in the "
         "whole gallery."
     )
-    yield Section("cmc", "Recognised at rank k", text, keys, "", [Choice("", drawn)], note)
+    return Section("cmc", "Recognised at rank k", text, keys_of(looks, looks), drawn, note=note, shared=False)
 
 
-def _points(shares: list[float]) -> list[tuple[float, Value]]:
-    kept = thin(len(shares), figures.POINTS, [float(k) for k in range(len(shares))])
-    return [(float(k + 1), Value(shares[k], shares[k], shares[k])) for k in kept]
+def _points(name: str, shares: list[float], **more: str) -> list[Record]:
+    kept = thin(len(shares), POINTS, [float(k) for k in range(len(shares))])
+    return [{"name": name, "x": k + 1, "value": short(shares[k]), **more} for k in kept]
 
 
-def _claims(material: Material) -> Iterable[Section | None]:
-    ids, cells, files, looks = material.ids, material.cells, material.files, _looks(material)
-    known = [cell for cell in cells if cell.ids[0] in files and files[cell.ids[0]].roc.get("score")]
+def _claims(material: Material) -> Section | None:
+    files = material.files
+    known = [cell for cell in material.cells if cell.ids[0] in files and files[cell.ids[0]].roc.get("score")]
     if not known:
-        return
-    panels, note = panels_of(known, PANEL)
-    drawn = []
-    for title, group in panels:
-        series = []
-        for cell in group:
-            points = [(x, Value(y, y, y)) for x, y in files[cell.ids[0]].roc["score"]]
-            area = cell.metrics.get("auc_score")
-            name = _defence(cell)
-            series.append((Series(name, looks[name], points), area.value if area else None))
-        heading = "ROC curves of verification" + (f", {title}" if title else "")
-        drawn.append(Panel(title, chart.roc(ids, heading, series, found="true pairs claimed")))
+        return None
     text = (
         "Verification: the attacker says of every pair of probe and person whether they belong together, by one "
         "threshold on the score, and trades true claims against false ones."
     )
-    keys = [Key(css, name) for name, css in looks.items()]
-    yield Section("roc", "Claims right and wrong", text, keys, "", [Choice("", drawn)], note)
+    return roc.section(known, files, _looks(material), names.of_cell, PANEL, text, "true pairs claimed", ["score"])
 
 
-def _quality(material: Material) -> Iterable[Section | None]:
-    yield defences.quality(material.ids, material.cells, material.parts)
-
-
-def _defence(cell: MeasuredCell) -> str:
-    """A defender with its budget where that tells it from others of the name."""
-    name = short([cell.defender])[cell.defender]
-    return name if cell.epsilon is None else f"{name}, ε {numbers.epsilon(cell.epsilon)}"
-
-
-FIGURES = (_cmc, _claims, _quality)
+FIGURES: tuple[Figure, ...] = (
+    lambda run: [differences.differences(run.results.conclusions())],
+    lambda run: [_cmc(run)],
+    lambda run: [_claims(run)],
+    lambda run: [defences.visibility(run.cells, run.parts)],
+)
 """In reading order."""
 
 REPORT = TaskReport(

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from linkbench.report import numbers
+from linkbench.report import names, numbers
 from linkbench.report.costs import MOST, Lines
-from linkbench.report.defences import Matrices, Matrix, Square, square
+from linkbench.report.matrices import Matrices, Matrix, Square, square
 from linkbench.results.cells import cleaned
 from linkbench.results.ladders import PLACE, STEPS, Climb, Ladder
-from linkbench.results.verdicts import Protection
 
 NAMED = 4
 """Defences that a sentence names."""
 
 HELD = Square("none played", "", 0)
 """What stands for the step that breaks a defence where none does."""
-
-
-def name_of(protection: Protection) -> str:
-    """A defence with its budget."""
-    words = cleaned(protection.defender)
-    if protection.epsilon is not None:
-        words = f"{words}, ε {numbers.epsilon(protection.epsilon)}"
-    if not protection.poison:
-        return words
-    poison = f"poison {cleaned(protection.poison)}"
-    return f"{words}; {poison}" if words else poison
 
 
 def tables(ladders: list[Ladder], level: str) -> Matrices | None:
@@ -38,8 +26,9 @@ def tables(ladders: list[Ladder], level: str) -> Matrices | None:
         values = [rung.success.value for climb in ladder.climbs for rung in climb.rungs]
         highest = max([*values, ladder.plain.success.value if ladder.plain else 0.0]) or 1.0
         judged = ladder.plain is not None
-        rows = [(name_of(climb.protection), _row(climb, steps, highest, judged)) for climb in ladder.climbs]
-        found.append(Matrix(where(ladder.place, [each.place for each in ladders]), columns, rows))
+        rows = [(names.of(climb.protection), _row(climb, steps, highest, judged)) for climb in ladder.climbs]
+        place = where(ladder.place, [each.place for each in ladders])
+        found.append(Matrix(place, columns, rows, cleaned(ladder.place["channel"])))
     first = ladders[0]
     plain = "" if first.plain is None else (
         f" Without a defence the strongest attacker links {numbers.percent(first.plain.success.value)}"
@@ -91,7 +80,7 @@ def lines(ladders: list[Ladder]) -> Lines | None:
         for climb in ladder.climbs:
             met = {rung.step: numbers.percent(rung.success.value, "") for rung in climb.rungs}
             rows.append(
-                [name_of(climb.protection), *([where(ladder.place, places)] if posted else [])]
+                [names.of(climb.protection), *([where(ladder.place, places)] if posted else [])]
                 + [met.get(step, numbers.NOTHING) for step in steps]
                 + [falls_at(climb) if ladder.plain else numbers.NOTHING]
             )
@@ -115,7 +104,7 @@ def sentences(ladders: list[Ladder]) -> list[str]:
     if not judged:
         return []
     holding = [
-        {name_of(climb.protection): None for climb in ladder.climbs if climb.broken_by is None} for ladder in judged
+        {names.of(climb.protection): None for climb in ladder.climbs if climb.broken_by is None} for ladder in judged
     ]
     held = [name for name in holding[0] if all(name in names for names in holding)]
     if held:

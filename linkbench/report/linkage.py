@@ -1,27 +1,26 @@
 """The report of a linkage: what attackers find, what defences take from them, and at what price.
 
-A new figure is a function here, or in a module beside this one, and its name in `FIGURES`.
+A new figure is a module in `linkbench.report.figures`, and its line in `FIGURES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from linkbench.report import (
+from linkbench.report import ladder, matrices, summary, transfer
+from linkbench.report.figures import (
     certificates,
     claims,
+    curves,
     defences,
     detection,
-    figures,
-    ladder,
+    differences,
     pooling,
-    summary,
+    prediction,
+    roc,
     training,
-    transfer,
 )
-from linkbench.report.defences import Matrices
-from linkbench.report.figures import Section
-from linkbench.report.material import Material, TaskReport
+from linkbench.report.figures.base import attacker_colours
+from linkbench.report.material import Figure, Material, TaskReport
+from linkbench.report.matrices import Matrices
 
 
 def _sentences(material: Material) -> list[str]:
@@ -33,72 +32,30 @@ def _matrices(material: Material) -> list[Matrices]:
     found = (
         ladder.tables(material.results.ladders(), material.level),
         transfer.tables(material.results.transfer(), material.level),
-        defences.matrices(material.cells, material.parts, material.level),
+        matrices.matrices(material.cells, material.parts, material.level),
     )
     return [each for each in found if each]
 
 
 def _looks(material: Material) -> dict[str, str]:
     """The same attackers have the same colours in all figures."""
-    return figures.attacker_colours(material.cells, material.parts)
+    return attacker_colours(material.cells, material.parts)
 
 
-def _curves(material: Material) -> Iterable[Section | None]:
-    yield figures.curves(material.ids, material.cells, _looks(material))
-
-
-def _by_epsilon(material: Material) -> Iterable[Section | None]:
-    yield defences.by_epsilon(material.ids, material.cells, material.parts)
-
-
-def _certificates(material: Material) -> Iterable[Section | None]:
-    yield certificates.by_length(material.ids, material.cells)
-
-
-def _quality(material: Material) -> Iterable[Section | None]:
-    yield defences.quality(material.ids, material.cells, material.parts)
-
-
-def _pooling(material: Material) -> Iterable[Section | None]:
-    yield pooling.by_photos(material.ids, material.cells, material.results.run)
-
-
-def _robust(material: Material) -> Iterable[Section | None]:
-    yield from defences.robust(material.ids, material.cells, material.parts)
-
-
-def _roc(material: Material) -> Iterable[Section | None]:
-    yield figures.roc(material.ids, material.cells, _looks(material), material.files)
-
-
-def _claims(material: Material) -> Iterable[Section | None]:
-    yield claims.by_pile(material.ids, material.cells, _looks(material))
-
-
-def _detection(material: Material) -> Iterable[Section | None]:
-    yield detection.section(material.ids, material.cells, material.results.run)
-
-
-def _accuracy(material: Material) -> Iterable[Section | None]:
-    yield figures.accuracy(material.ids, material.cells, material.variants)
-
-
-def _training(material: Material) -> Iterable[Section | None]:
-    yield training.curves(material.ids, material.cells, material.trainings)
-
-
-FIGURES = (
-    _curves,
-    _by_epsilon,
-    _certificates,
-    _quality,
-    _pooling,
-    _robust,
-    _roc,
-    _claims,
-    _detection,
-    _accuracy,
-    _training,
+FIGURES: tuple[Figure, ...] = (
+    lambda run: [differences.differences(run.results.conclusions())],
+    lambda run: [curves.defended(run.cells, run.parts)],
+    lambda run: [defences.visibility(run.cells, run.parts)],
+    lambda run: [prediction.accuracy(run.cells, run.variants)],
+    lambda run: [curves.attackers(run.cells, run.parts)],
+    lambda run: [defences.by_epsilon(run.cells, run.parts)],
+    lambda run: [certificates.by_length(run.cells)],
+    lambda run: [pooling.by_photos(run.cells, run.results.run)],
+    lambda run: defences.robust(run.cells, run.parts),
+    lambda run: [roc.claims(run.cells, _looks(run), run.files)],
+    lambda run: [claims.by_pile(run.cells, _looks(run))],
+    lambda run: [detection.section(run.cells, run.results.run)],
+    lambda run: [training.curves(run.cells, run.trainings)],
 )
 """In reading order."""
 

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from linkbench.plan.facts import NOTHING
-from linkbench.report import (
-    document,
-    flags_text,
-    later,
-    numbers,
-    png,
-    poisons,
-    ranks,
-    tables,
-    theorem,
-    training,
-)
-from linkbench.report.figures import Section
-from linkbench.report.material import Material, TaskReport, drawn
-from linkbench.report.svg import Ids
-from linkbench.results.cells import (
-    Failed,
-    MeasuredCell,
-    cleaned,
-    facts_of,
-    pooled,
-    roles,
-    varying,
-)
+from linkbench.report import document, flags_text, later, numbers, png, poisons, ranks, tables, theorem
+from linkbench.report.drawings import Drawing, Drawings
+from linkbench.report.figures.base import Choice, Key, Section, defaults
+from linkbench.report.material import Material, TaskReport
+from linkbench.results.cells import Failed, MeasuredCell, cleaned, facts_of, varying
+from linkbench.results.folder import read_ranks
 from linkbench.results.results import Results
 from linkbench.scenario.tasks import TASKS, task_of
+
+ASKED = {"channel": "posted as", "k": "candidates that count, k", "n": "population, n"}
+"""What the switches of the page ask."""
+
+
+class Figure(NamedTuple):
+    """A section with its numbered drawings."""
+
+    id: str
+    heading: str
+    text: str
+    keys: list[Key]
+    own: Choice | None
+    note: str
+    folded: bool
+    drawings: list[Drawing]
+
+
+def _figure(section: Section, drawings: Drawings) -> Figure:
+    own = section.own if section.own and len(section.own.options) > 1 else None
+    return Figure(
+        section.id,
+        section.heading,
+        section.text,
+        section.keys,
+        own,
+        section.note,
+        section.folded,
+        drawings.add(section),
+    )
 
 
 class Fact(NamedTuple):
@@ -47,34 +60,48 @@ def render(results: Results, folder: Path) -> str:
     The same inputs give the same bytes.
     """
     cells, failed = results.cells, results.failed
-    parts, files = roles(results.run), ranks.read(folder, cells)
     scenario = results.run.get("scenario", {})
-    level = f"{100.0 * float(scenario.get('measure', {}).get('level', 0.95)):g}%"
     strips, gain = png.strips(folder / "examples.safetensors")
-    trainings = training.read(results.run)
-    one, report = pooled(cells), TASKS[task_of(scenario)].load("report")
-    material = Material(results, one, parts, files, trainings, _variants(results.run), level, Ids())
-    found = drawn(report, material)
+    material = Material.of(results, partial(read_ranks, folder))
+    report: TaskReport = TASKS[task_of(scenario)].load("report")
+    drawings = Drawings(defaults(material.cells))
+    sections = [_figure(section, drawings) for section in report.sections(material)]
+    matrices, listed = report.matrices(material), tables.table(cells)
+    poisoned = poisons.tables(material.cells, material.parts, results.run, material.trainings)
+    claims = theorem.claims(cells)
+    contents = [
+        *((figure.heading, figure.id) for figure in sections if not figure.folded),
+        *((each.heading, each.id) for each in matrices),
+        *((words, id_) for words, id_, there in (("Poisons against recipes", "poisons", poisoned),
+                                                 ("Theorem", "theorem", claims), ("Examples", "examples", strips),
+                                                 ("All cells", "table", True)) if there),
+    ]  # fmt: skip
     return document.render(
         "linkbench.report",
-        document.source("page.css").replace("/*choices*/", _choice_rules(found)),
+        document.source("page.css"),
+        drawings,
         name=cleaned(scenario.get("name", "linkbench run")),
         summary=report.sentences(material),
-        facts=facts(results, cells, files, report),
-        sections=found,
-        matrices=report.matrices(material),
+        facts=facts(results, cells, material.files, report),
+        contents=contents,
+        switches=drawings.switches(),
+        asked=ASKED,
+        first=drawings.first._asdict(),
+        sections=sections,
+        matrices=matrices,
         method=report.method,
-        poisons=poisons.tables(one, parts, results.run, trainings),
-        claims=theorem.claims(cells),
+        poisons=poisoned,
+        claims=claims,
         claims_title=theorem.TITLE,
         strips=[strip._replace(defender=cleaned(strip.defender)) for strip in strips],
         gain=gain,
         percent=numbers.percent,
-        table=tables.table(cells),
+        table=listed,
+        filters=tables.filters(listed),
         flags=flags_text.explain(sorted({flag for cell in cells for flag in cell.flags})),
         failed=_failures(failed),
         cell_count=len(cells) + len(failed),
-        level=level,
+        level=material.level,
         resamples=scenario.get("measure", {}).get("resamples"),
         seeds=len({cell.seed for cell in cells}),
         version=cleaned(results.run.get("versions", {}).get("linkbench", "")),
@@ -114,18 +141,6 @@ def _played(places: list[dict[str, Any]], plugins: list[dict[str, str]]) -> list
     return out
 
 
-def _choice_rules(found: list[Section]) -> str:
-    """Style rules by which radio buttons choose panels: selecting works without a script, and with the keyboard."""
-    most = max((len(section.choices) for section in found), default=0)
-    return "\n".join(
-        f".pick-{i}:checked ~ .of-{i} {{ display: grid; }}\n"
-        f".pick-{i}:checked ~ .picker .for-{i} "
-        "{ background: var(--ink); border-color: var(--ink); color: var(--paper); }\n"
-        f".pick-{i}:focus-visible ~ .picker .for-{i} {{ outline: 2px solid var(--accent); outline-offset: 2px; }}"
-        for i in range(1, most + 1)
-    )
-
-
 def _span(values: list[int]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,}{numbers.DASH}{high:,}"
@@ -133,14 +148,6 @@ def _span(values: list[int]) -> str:
 
 def _listed(values: list[str], most: int = 12) -> str:
     return ", ".join(values[:most]) + (f" and {len(values) - most} more" if len(values) > most else "")
-
-
-def _variants(run: dict[str, Any]) -> dict[str, int]:
-    """How many variants each phenotype has, where the run recorded its schema; chance is unknown otherwise."""
-    try:
-        return {cleaned(name): len(variants) for name, variants in dict(run.get("schema") or {}).items() if variants}
-    except (TypeError, ValueError):
-        return {}
 
 
 def _failures(failed: list[Failed]) -> list[tuple[str, str, str]]:

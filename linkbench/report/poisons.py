@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 from linkbench.plan.facts import NOTHING
 from linkbench.report import numbers
-from linkbench.report.defences import chosen_size
-from linkbench.report.figures import panel_titles
+from linkbench.report.figures.base import chosen_size, panel_titles
 from linkbench.report.training import Training
 from linkbench.results.cells import (
     MeasuredCell,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
-from linkbench.errors import TensorFileError
+from linkbench.api.data import Artefact
+from linkbench.errors import InputError
 from linkbench.report.scale import thin
 from linkbench.results.cells import MeasuredCell
-from linkbench.store import tensorfile
 
-POINTS = 120
+POINTS = 80
 
 
 class RankFile(NamedTuple):
@@ -25,21 +25,21 @@ class RankFile(NamedTuple):
     cmc: list[float]
 
 
-def read(folder: Path, cells: list[MeasuredCell]) -> dict[str, RankFile]:
-    """The rank files of all cells that have one; damaged and absent files are left out, the table stands without."""
+def read(load: Callable[[str], Artefact], cells: list[MeasuredCell]) -> dict[str, RankFile]:
+    """The ranks of all cells that have some; damaged and absent ones are left out, the table stands without.
+
+    load: the stored ranks of a cell by its id.
+    """
     found = {}
     for id_ in dict.fromkeys(id_ for cell in cells for id_ in cell.ids):
-        if not id_.isalnum():  # ids name files; anything else is not ours
-            continue
         try:
-            found[id_] = _read(folder / "ranks" / f"{id_}.safetensors")
-        except (OSError, KeyError, ValueError, TypeError, TensorFileError):
+            found[id_] = _read(load(id_))
+        except (InputError, KeyError, ValueError, TypeError):
             continue
     return found
 
 
-def _read(path: Path) -> RankFile:
-    artefact = tensorfile.read(path)
+def _read(artefact: Artefact) -> RankFile:
     people = artefact.array("identity").tolist()
     roc = {}
     for kind in ("score", "k"):

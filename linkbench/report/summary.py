@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linkbench.report import numbers
+from linkbench.report import names, numbers
 from linkbench.results.cells import MeasuredCell, Roles, cleaned, undefended
 from linkbench.results.conclusions import ANY
 from linkbench.results.verdicts import Finding, Setting
@@ -81,11 +81,7 @@ def _where(setting: Setting, among: list[Setting]) -> str:
 
 def name(finding: Finding) -> str:
     """A protection with its budget."""
-    poison, defender, epsilon = finding.protection
-    budget = "" if epsilon is None else f", ε {numbers.epsilon(epsilon)}"
-    if not poison:
-        return f"{cleaned(defender)}{budget}"
-    return f"{cleaned(defender)}{budget} and poison {cleaned(poison)}" if defender else f"poison {cleaned(poison)}"
+    return names.of(finding.protection)
 
 
 def attack(setting: Setting) -> str:

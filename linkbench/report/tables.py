@@ -41,6 +41,19 @@ class CellTable(NamedTuple):
     left_out: int
 
 
+FILTERED = ("cohort", "model", "poison", "defender", "channel", "attacker")
+"""Coordinates by which the cells of the page can be filtered."""
+
+
+def filters(table: CellTable) -> dict[str, list[str]]:
+    """What the page filters its cells by: the coordinates with several values, as they stand in the table."""
+    return {
+        column.under: list(dict.fromkeys(row[at].text for row in table.rows))
+        for at, column in enumerate(table.columns)
+        if column.under in FILTERED and not column.heading and len(table.rows) > 1
+    }
+
+
 def constant_places(cells: list[MeasuredCell]) -> list[tuple[str, str]]:
     """Coordinates that are the same in every cell, with their value; genomes only where there are some."""
     if not cells:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from linkbench.report import numbers
-from linkbench.report.defences import Matrices, Matrix, Square, square
-from linkbench.report.ladder import name_of, where
+from linkbench.report import names, numbers
+from linkbench.report.ladder import where
+from linkbench.report.matrices import Matrices, Matrix, Square, square
 from linkbench.results.cells import Value, cleaned
 from linkbench.results.transfer import OTHER_SEED, OWN, Met, Reach, Transfer
 
@@ -26,7 +26,7 @@ def tables(matrices: list[Transfer], level: str) -> Matrices | None:
         ]
         rows = [("no defence", _squares(matrix.plain, highest))] if any(matrix.plain) else []
         rows += [(_name(reach), _squares(reach.against, highest)) for reach in matrix.reaches]
-        found.append(Matrix(where(matrix.place, places), columns, rows))
+        found.append(Matrix(where(matrix.place, places), columns, rows, cleaned(matrix.place["channel"])))
     question = matrices[0].question
     text = (
         f"success@{question.k} in a population of {question.n} of the strongest attacker with each network (columns), "
@@ -38,7 +38,7 @@ def tables(matrices: list[Transfer], level: str) -> Matrices | None:
 
 def _name(reach: Reach) -> str:
     saw = numbers.and_list([WORDS.get(name, cleaned(name)) for name in reach.seen]) or "no network"
-    return f"{name_of(reach.protection)} (saw {saw})"
+    return f"{names.of(reach.protection)} (saw {saw})"
 
 
 def _squares(row: tuple[Met | None, ...], highest: float) -> list[Square | None]:

@@ -20,11 +20,13 @@ from linkbench.results.cells import (
     top_k,
     varying,
 )
+from linkbench.results.chart import Chart
 from linkbench.results.conclusions import from_json
 from linkbench.results.ladders import Ladder
 from linkbench.results.table import Row
 from linkbench.results.transfer import Transfer
 from linkbench.results.verdicts import Setting
+from linkbench.scenario.tasks import TASKS, task_of
 
 if TYPE_CHECKING:
     from linkbench.api.data import Array, Artefact
@@ -120,6 +122,18 @@ class Results:
             return transfer.from_json(self.run.get("transfer", []))
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"the transfer in run.json is damaged ({error!r}); run the scenario again") from None
+
+    def charts(self) -> dict[str, Chart]:
+        """The figures that the run has data for, by name, in the order of the report."""
+        found: dict[str, Chart] = TASKS[task_of(self.run.get("scenario", {}))].load("report").charts(self)
+        return found
+
+    def chart(self, name: str) -> Chart:
+        """A figure of the report by its name, for notebooks and files. Raises InputError where the run has none."""
+        known = self.charts()
+        if name not in known:
+            raise InputError(f"this run has no figure {name!r}; it has: {', '.join(known) or 'none'}")
+        return known[name]
 
     def __repr__(self) -> str:
         name = self.run.get("scenario", {}).get("name", "")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from linkbench.metrics.ranking import Array
-from linkbench.report import chart, document, png
-from linkbench.report.svg import Ids, Markup
+from linkbench.report import document, png
+from linkbench.report.drawings import Drawings
+from linkbench.report.figures.base import CHANCE, Panel, Section, keys_of
+from linkbench.report.figures.vega import Axis, Record, lines, record, wide
 from linkbench.results.cells import Value
+from linkbench.results.cells import chance as guess
 from linkbench.risk.assess import Risk
 from linkbench.risk.curves import Curve, Point
 from linkbench.risk.reading import picture
@@ -17,14 +20,16 @@ from linkbench.version import __version__
 
 def render(risk: Risk) -> str:
     """The page; the photos in it are those that the predictors saw."""
-    ids = Ids()
+    section, drawings = _curves(risk), Drawings()
     return document.render(
         "linkbench.risk",
         document.source("page.css") + document.source("page.css", "linkbench.risk"),
+        drawings,
+        section=section,
+        drawn_ones=drawings.add(section),
         photos=[photo.name for photo in risk.photos],
         picture=png.data_uri(picture(risk.readings)),
         readings=[_reading(reading) for reading in risk.readings],
-        charts=[_chart(ids, risk, number) for number in range(len(risk.readings))],
         tables=[table for number in range(len(risk.readings)) for table in _tables(risk, number)],
         about=about(risk),
         careful=CAREFUL,
@@ -48,21 +53,22 @@ def _reading(reading: Any) -> dict[str, Any]:
     return {"name": reading.name, "title": reading.title, "rows": rows}
 
 
-def _chart(ids: Ids, risk: Risk, number: int) -> Markup:
-    """Success@1 against the size of the pile."""
-    curves = [*risk.found[number], *([risk.sex_alone] if risk.sex_alone is not None else [])]
-    series = [
-        chart.Series(curve.attacker, f"s{place}", [(float(point.size), _value(point)) for point in curve.points])
-        for place, curve in enumerate(curves, start=1)
-    ]
-    guess = [(float(point.size), Value(1 / point.size, 1 / point.size, 1 / point.size)) for point in curves[0].points]
-    series.append(chart.Series("guessing", "chance", guess))
-    most = max(value.high for each in series for _, value in each.points)
-    top = min(1.0, max(0.05, most * 1.1))
-    title = f"Chance that your genome comes first: {risk.readings[number].name}"
-    return chart.lines(
-        ids, title, series, chart.size_axis([point.size for point in curves[0].points]), "found first", top=top
-    )
+def _curves(risk: Risk) -> Section:
+    """Success@1 against the size of the pile, a drawing for each predictor."""
+    alone = [] if risk.sex_alone is None else [risk.sex_alone]
+    names = dict.fromkeys(curve.attacker for found in risk.found for curve in [*found, *alone])
+    looks = {**{name: f"s{place}" for place, name in enumerate(names, start=1)}, "guessing": CHANCE}
+    panels = []
+    for reading, found in zip(risk.readings, risk.found, strict=True):
+        rows: list[Record] = [
+            record(curve.attacker, point.size, _value(point)) for curve in [*found, *alone] for point in curve.points
+        ]
+        sizes = [point.size for point in found[0].points]
+        rows += [record("guessing", size, Value(*[guess(1, size)] * 3)) for size in sizes]
+        x = Axis("people in the pile", "count", None, wide(sizes))
+        panels.append(Panel(reading.name, lines(looks, x, Axis("found first")), rows))
+    text = "Chance that your genome comes first"
+    return Section("pile", text, text, keys_of(looks, looks), panels)
 
 
 def _value(point: Point) -> Value:
