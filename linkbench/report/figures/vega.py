@@ -65,6 +65,7 @@ def lines(looks: Mapping[str, str], x: Axis, y: Axis, *, whole: bool = False, ex
     """
     marks: View = {
         "mark": {"type": "point", "filled": True, "opacity": 1, "clip": True},
+        "transform": [{"filter": "isValid(datum.value)"}],
         "params": [_hover(), _zoom()],
         "encoding": {"size": _size(0 if whole else 34), "tooltip": _tooltip(x, y, extra)},
     }
@@ -75,6 +76,7 @@ def lines(looks: Mapping[str, str], x: Axis, y: Axis, *, whole: bool = False, ex
     }
     line = {
         "mark": {"type": "line", "strokeWidth": 2, "strokeJoin": "round", "clip": True, "tooltip": False},
+        "transform": [{"filter": "isValid(datum.value)"}],
         "encoding": {"strokeDash": {"field": "name", "type": "nominal", "legend": None, "scale": _dashes(looks)}},
     }
     return {
