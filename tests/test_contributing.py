@@ -161,25 +161,33 @@ def test_a_metric_column_is_two_files(copy: Copy) -> None:
 
 
 def test_a_figure_is_one_file(copy: Copy) -> None:
-    figure = '''def _spread(material: Material) -> Iterable[Section | None]:
-    """How many cells there are."""
-    words = f"{len(material.cells)} cells at {{level}}."
-    yield Section("spread", "Spread of the cells", words, [], "", [])
+    figure = '''"""How many cells there are."""
+
+from linkbench.report.figures.base import Panel, Section
+from linkbench.report.figures.vega import Axis, rows
+from linkbench.results.cells import MeasuredCell
 
 
+def dimness(cells: list[MeasuredCell]) -> Section:
+    """A row that says it."""
+    view = rows(["cells"], {"": "s1"}, Axis("number", "count"))
+    drawn = Panel("", view, [{"name": "", "row": "cells", "value": len(cells)}])
+    return Section("dimness", "Number of cells", f"{len(cells)} cells at {{level}}.", [], [drawn], shared=False)
 '''
-    path = "linkbench/report/linkage.py"
-    copy.edit(path, ("FIGURES = (", figure))
-    text = (copy.folder / path).read_text()
-    assert text.count("_training)\n") == 1
-    (copy.folder / path).write_text(text.replace("_training)\n", "_training, _spread)\n"))
-    assert (len(copy.new), len(copy.touched)) == (0, 1)
+    copy.add("linkbench/report/figures/dimness.py", figure)
+    copy.edit(
+        "linkbench/report/linkage.py",
+        ("    pooling,\n", "    dimness,\n"),
+        ("    lambda run: [curves.attackers(", "    lambda run: [dimness.dimness(run.cells)],\n"),
+    )
+    assert (len(copy.new), len(copy.touched)) == (1, 1)
     copy.agrees_with("A figure in the report")
     (copy.folder / "s.yaml").write_text(MATCHING)
     copy.run(["run", "s.yaml", "--out", "out"])
     page = (copy.folder / "out" / "report.html").read_text()
-    assert "Spread of the cells" in page
+    assert "Number of cells" in page
     assert "2 cells at 95%." in page
+    assert "dimness" in copy.run(["plot", "out"])
 
 
 KIND = """    "camera": Kind(
