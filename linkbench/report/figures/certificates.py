@@ -60,12 +60,12 @@ def _rows(cells: list[MeasuredCell], sizes: list[int]) -> list[Record]:
     """The certificate, and a line for each defence through its budgets."""
     out: list[Record] = []
     for cell in cells:
-        for name, value in cell.metrics.items():
+        for name, proven in cell.metrics.items():
             metric, _, place = name.partition("@")
             k, _, n = place.partition(",")
             if metric.startswith(PREFIX) and int(n) in sizes:
                 length = float(metric.removeprefix(PREFIX))
-                out.append(record(LINE, length, value, channel=cell.channel, k=int(k), n=int(n)))
+                out.append(record(LINE, length, proven, channel=cell.channel, k=int(k), n=int(n)))
         far = cell.metrics.get("l2")
         if far is not None and not cell.facts.undefended:
             out += [
