@@ -43,6 +43,8 @@ OURS: list[dict[str, Any]] = [
     {"use": "decoy-pgd", "epsilon": 0.025, "knowledge": "standard"},
     *({"use": "recolour", "delta_e": limit} for limit in (6.0, 20.0)),
     {"use": "recolour", "delta_e": 20.0, "weight": 0.35},
+    *({"use": "suppress", "ssim": least} for least in (0.9, 0.8, 0.65)),
+    {"use": "chain", "defenders": [{"use": "recolour", "delta_e": 20.0}, {"use": "suppress", "ssim": 0.8}]},
 ]
 """What is held against them."""
 
@@ -62,6 +64,8 @@ class Found(NamedTuple):
 
 def name_of(tool: dict[str, Any]) -> str:
     """The tool with its parameters, as the tables name it."""
+    if "defenders" in tool:
+        return ", then ".join(name_of(link) for link in tool["defenders"])
     return " ".join(f"{key} {value}" if key != "use" else value for key, value in tool.items() if key != "knowledge")
 
 
@@ -123,7 +127,7 @@ def measure(tool: dict[str, Any], seed: int, photos: str | None, count: int) -> 
 def kept(folder: Path, tool: dict[str, Any], seed: int, photos: str | None, count: int) -> Found:
     """What was measured before, or now."""
     where = "real" if photos else f"rendered-{count}"
-    file = folder / f"{where} {name_of(tool)} {seed}.json".replace("/", "_").replace(" ", "_")
+    file = folder / f"{where} {name_of(tool)} {seed}.json".replace(" ", "_")
     if not file.exists():
         found = measure(tool, seed, photos, count)
         written = found._replace(success=found.success.tolist(), identity=found.identity.tolist())

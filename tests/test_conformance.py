@@ -31,11 +31,11 @@ BUILT_IN = [
     if found.distribution == "linkbench"
 ]
 
-NO_BUDGET = {"none", "blur", "pixelate", "convolution", "blend", "k-same", "recolour", "re-render"}
+NO_BUDGET = {"none", "blur", "pixelate", "convolution", "blend", "k-same", "recolour", "re-render", "chain"}
 
 SKIPPED = {
     ("the budget is kept", "defender"): NO_BUDGET,
-    ("no budget changes nothing", "defender"): NO_BUDGET,
+    ("no budget changes nothing", "defender"): NO_BUDGET | {"suppress"},
     ("a competition does not see the order", "attacker"): set(registry().plugins["attacker"]) - {"assignment"},
     ("the network learns", "recipe"): {"pretrained"},
     ("it reports its curves", "recipe"): {"pretrained"},

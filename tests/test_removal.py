@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from standins import knowledge, predictor, random_photos, study_set
 
+import linkbench.registry.spec  # noqa: F401  # plugins inside plugins are found by the registry
 from linkbench.api.base import Defender
 from linkbench.defenders.blend import Blend
+from linkbench.defenders.chain import Chain
 from linkbench.defenders.k_same import KSame
+from linkbench.defenders.pixelate import Pixelate
 from linkbench.defenders.recolour import Recolour
 from linkbench.errors import PluginError
 from linkbench.metrics.colour import delta_e, lab
+from linkbench.metrics.image_quality import ssim
 from linkbench.models.regions import find_regions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -145,6 +151,44 @@ def test_recolour_mixes_the_same_other_in() -> None:
         for tool in (Recolour(), Recolour(weight=0.25))
     )
     torch.testing.assert_close(mixed, 0.75 * plain + 0.25 * others[:1])
+
+
+def test_a_chain_is_one_after_the_other() -> None:
+    chain = Chain(defenders=[{"use": "pixelate", "block": 4}, {"use": "blend", "weight": 0.25}])
+    out = chain.perturb(PHOTOS, told(chain))
+    coarse = Pixelate(block=4).perturb(PHOTOS, knowledge(COUNT))
+    pool = chain.learn(STUDIED)[1].photos.astype(np.float32) / 255
+    assert np.abs(pool - Pixelate(block=4).perturb(torch.from_numpy(pool), knowledge(9)).numpy()).max() < 0.01, (
+        "the second studies what the first leaves"
+    )
+    theirs = (out - 0.75 * coarse) / 0.25
+    assert all(min(float((one - torch.from_numpy(other)).abs().max()) for other in pool) < 1e-4 for one in theirs)
+
+
+def test_in_a_chain_a_person_has_one_other() -> None:
+    chain, blend = Chain(defenders=[{"use": "blend", "weight": 0.0}, {"use": "blend", "weight": 0.5}]), Blend()
+    torch.testing.assert_close(chain.perturb(PHOTOS, told(chain)), blend.perturb(PHOTOS, told(blend)))
+
+
+def test_each_of_a_chain_keeps_its_own_budget() -> None:
+    learns = {"use": "suppress", "ssim": 0.9, "steps": 1, "width": 2, "opponents": 1, "restarts": 0}
+    chain = Chain(defenders=[{"use": "pixelate", "block": 8}, learns])
+    studied = replace(STUDIED, labels=np.zeros((2 * PEOPLE, 4), dtype=np.int64))
+    coarse = Pixelate(block=8).perturb(PHOTOS, knowledge(COUNT))
+    out = chain.perturb(PHOTOS, replace(knowledge(COUNT), learned=chain.learn(studied)))
+    assert (ssim(coarse.double(), out.double()) >= 0.9).all()
+    assert (ssim(PHOTOS.double(), out.double()) < 0.9).all()
+
+
+@pytest.mark.parametrize(("link", "says"), [
+    ("decoy-pgd", "decoy-pgd must see more than labels (predictor) and cannot be chained"),
+    ({"use": "blend", "rate": 0.5}, "leave 'rate' and 'identities' out of blend"),
+    ("re-render", "re-render must see more than labels (redraw)"),
+])  # fmt: skip
+def test_what_cannot_be_chained_is_said(link: Any, says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Chain(defenders=["recolour", link])
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("defender", ALL)

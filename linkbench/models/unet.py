@@ -1,4 +1,4 @@
-"""A small U-Net that takes away from photos what it has learned to be a change."""
+"""A small U-Net: it takes away from photos what it has learned to be a change, or makes changes of its own."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ CONTRAST, STEP = 4.0, 8.0
 class UNet(nn.Module):
     """Photos float [n, 3, h, w] in [0, 1] to the same: the photo less a residual, from three scales.
 
+    With other numbers of planes, `inputs` and `outputs`, only `planes` can be called.
     Ronneberger et al. 2015, with residual learning (Zhang et al. 2017), weights as He et al. 2015 draw them and no
     normalisation, so that a photo's result depends on nothing but the photo. width: channels at full resolution, twice
     as many below. The last layer starts at zero: an untrained network changes nothing.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inputs: int = 3, outputs: int = 3) -> None:
         super().__init__()
-        self.first = _Pair(3, width)
+        self.first = _Pair(inputs, width)
         self.second = _Pair(width, 2 * width)
         self.third = _Pair(2 * width, 2 * width)
         self.up_second = _Pair(4 * width, width)
         self.up_first = _Pair(2 * width, width)
-        self.last = nn.Conv2d(width, 3, 3, padding=1)
+        self.last = nn.Conv2d(width, outputs, 3, padding=1)
         for part in self.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, a=SLOPE)
@@ -41,13 +42,18 @@ class UNet(nn.Module):
         nn.init.zeros_(self.last.weight)
 
     def forward(self, photos: Tensor) -> Tensor:
-        fine = self.first((photos - 0.5) * CONTRAST)
+        cleaned: Tensor = photos - self.planes((photos - 0.5) * CONTRAST) / STEP
+        return cleaned.clamp(0.0, 1.0)
+
+    def planes(self, seen: Tensor) -> Tensor:
+        """float [n, inputs, h, w], about as wide as a normal distribution, to what the last layer says."""
+        fine = self.first(seen)
         middle = self.second(F.avg_pool2d(fine, 2))
         coarse = self.third(F.avg_pool2d(middle, 2))
         middle = self.up_second(torch.cat([middle, _grown(coarse, middle)], dim=1))
         fine = self.up_first(torch.cat([fine, _grown(middle, fine)], dim=1))
-        cleaned: Tensor = photos - self.last(fine) / STEP
-        return cleaned.clamp(0.0, 1.0)
+        out: Tensor = self.last(fine)
+        return out
 
 
 class _Pair(nn.Module):

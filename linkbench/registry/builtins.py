@@ -163,17 +163,30 @@ def register_defenders(register: Register) -> None:
     register("blur", "linkbench.defenders.blur:Blur", api=1, summary="classical: Gaussian blur")
     register("pixelate", "linkbench.defenders.pixelate:Pixelate", api=1, summary="classical: squares of one colour")
     register(
+        "amortised",
+        "linkbench.defenders.amortised:Amortised",
+        api=1,
+        summary="like decoy-pgd in one pass of a network trained for it",
+    )
+    register(
         "re-render",
         "linkbench.defenders.re_render:ReRender",
         api=1,
         summary="bound of removal: rendered people drawn again as somebody else",
     )
+    register("chain", "linkbench.defenders.chain:Chain", api=1, summary="several defenders, one after the other")
     register("blend", "linkbench.defenders.blend:Blend", api=1, summary="removal: somebody else's face mixed in")
     register(
         "recolour",
         "linkbench.defenders.recolour:Recolour",
         api=1,
         summary="removal: skin and hair take somebody else's colours",
+    )
+    register(
+        "suppress",
+        "linkbench.defenders.suppress:Suppress",
+        api=1,
+        summary="removal: a network trained against opponents who keep learning on its output",
     )
     register(
         "k-same", "linkbench.defenders.k_same:KSame", api=1, summary="removal: the mean of k faces that look alike"
