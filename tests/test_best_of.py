@@ -166,6 +166,6 @@ def test_the_default_tries_every_countermeasure() -> None:
     classes = {name: registry().load("recipe", name) for name in registered}
     filters = {name for name, cls in classes.items() if issubclass(cls, Countermeasure)}
     assert classes["channel"].model_fields["channels"].is_required()  # nothing to try before somebody names one
-    # a net trained for known tools, a filter against no change, and votes, whose use is to certify
-    filters -= {"channel", "purify", "even-light", "smoothed"}
+    # nets trained for known tools or to enlarge, filters against no change or for test time, votes that certify
+    filters -= {"channel", "purify", "super-resolution", "even-light", "averaged", "inpaint", "smoothed"}
     assert set(specs[0].plugin().names()) == filters | {"standard", "adversarial"}

@@ -62,3 +62,14 @@ def votes(
             counts[:, span] += won.view(len(looks), len(photos), -1).sum(0)
     assert counts is not None
     return counts / draws
+
+
+def steps_toward_each(network: Callable[[Tensor], Tensor], photos: Tensor) -> list[Tensor]:
+    """For each logit the signs [n, 3, h, w] of a small step that raises it among those of the network; no gradient."""
+    with torch.inference_mode(False), torch.enable_grad():
+        own = photos.detach().clone().requires_grad_()
+        logits = network(own)
+        return [
+            torch.autograd.grad(logits[:, column].sum(), own, retain_graph=True)[0].sign()
+            for column in range(logits.shape[1])
+        ]

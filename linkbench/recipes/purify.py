@@ -26,7 +26,9 @@ TOOLS = [
 ]
 """Photos as they are, with noise, and as his own network is attacked."""
 
-BATCH = 24
+UNetWidth = Annotated[int, Field(ge=2, le=64, description="channels of the U-Net at full resolution")]
+UNetSteps = Annotated[Count, Field(description="of training, on 24 photos each")]
+LearningRate = Annotated[float, Field(gt=0, le=1, description="of Adam, at first; it falls along a cosine")]
 
 
 class Purify(Countermeasure):
@@ -40,9 +42,9 @@ class Purify(Countermeasure):
     """
 
     defenders: DefenderSpecs = nested("defender", TOOLS, "the tools that he can run")
-    width: int = Field(12, ge=2, le=64, description="channels of the U-Net at full resolution")
-    steps: Annotated[Count, Field(description="of training, on 24 photos each")] = 1000
-    learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam, at first; it falls along a cosine")
+    width: UNetWidth = 12
+    steps: UNetSteps = 1000
+    learning_rate: LearningRate = 0.005
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
@@ -51,9 +53,13 @@ class Purify(Countermeasure):
 
     def learn(self, data: TrainingData) -> dict[str, Tensor]:
         """The weights of the U-Net. Raises InputError where a tool must see a network and none is trained yet."""
+        from linkbench.models.restoration import RestorationPlan, learn_to_restore
+
         with TemporaryDirectory(prefix="linkbench-") as folder:
             seen = [self._protected(data, item, Path(folder, str(at))) for at, item in enumerate(self.defenders)]
-            weights = self._fit(data, seen)
+            weights = learn_to_restore(
+                data, seen, "purify", RestorationPlan(self.width, self.steps, self.learning_rate)
+            )
             del seen  # maps must be closed before the folder goes
         return weights
 
@@ -69,39 +75,6 @@ class Purify(Countermeasure):
         assert data.network is not None
         learned = learn(data, defender, data.network, "purify")
         return protected_examples(data, data.training, data.network, defender, learned, file, "purify")
-
-    def _fit(self, data: TrainingData, seen: list[Examples]) -> dict[str, Tensor]:
-        import numpy as np
-        import torch
-
-        from linkbench.api import seeds
-        from linkbench.models.seeding import seeded
-        from linkbench.models.unet import UNet, tensors
-
-        count, random = len(data.training), seeds.generator(data.seed, "purify")
-        with seeded(data.device, seeds.derive(data.seed, "purify", "weights")):
-            network = UNet(self.width).to(data.device)
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
-        for _ in range(self.steps):
-            index = random.choice(count, min(BATCH, count), replace=False)
-            tool, mirrored = random.integers(0, len(seen), len(index)), random.random(len(index)) < 0.5
-            target = data.training.photos.batch(index)
-            given = torch.empty_like(target)
-            for at, examples in enumerate(seen):
-                own = torch.from_numpy(np.flatnonzero(tool == at))
-                if len(own):
-                    given[own] = examples.photos.batch(index[tool == at])
-            pair = torch.stack([given, target])
-            turned = torch.from_numpy(mirrored)
-            pair[:, turned] = pair[:, turned].flip(-1)
-            given, target = pair.to(data.device)
-            loss = (network(given) - target).square().mean()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-        return tensors(network)
 
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
         from linkbench.models.unet import cleaned

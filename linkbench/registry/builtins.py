@@ -392,6 +392,24 @@ def register_recipes(register: Register) -> None:
         summary="countermeasure: a U-Net, trained on protected photos, takes protection away",
     )
     register(
+        "inpaint",
+        "linkbench.recipes.inpaint:Inpaint",
+        api=1,
+        summary="countermeasure: every pixel is cut out and filled in from what surrounds it",
+    )
+    register(
+        "super-resolution",
+        "linkbench.recipes.super_resolution:SuperResolution",
+        api=1,
+        summary="countermeasure: photos made small, and large again by a trained U-Net",
+    )
+    register(
+        "averaged",
+        "linkbench.recipes.averaged:Averaged",
+        api=1,
+        summary="countermeasure: the mean answer to copies changed by noise, or by small adversarial steps",
+    )
+    register(
         "smoothed",
         "linkbench.recipes.smoothed:Smoothed",
         api=1,
