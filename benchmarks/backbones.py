@@ -3,7 +3,7 @@
 FACE_API: the npm package @vladmandic/face-api. Its networks get last layers for the paper's phenotypes (`linear-probe`)
 and are then trained on as a whole. Balanced accuracy with intervals of 95 % over people. Paper's release: five-fold by
 identity, each fold read by networks that learned from the others (Venkatesaramani et al. 2021). London (Face Research
-Lab London Set): sex, read by networks that learned from all of the release. Faces are cut as `linkbench risk` does.
+Lab London Set): sex, read by networks that learned from all of the release; faces are found as by `linkbench risk`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from predictors import cut, london, paper_release
 
 from linkbench.api import seeds
@@ -49,14 +50,19 @@ class People(NamedTuple):
     identity: Array
 
 
-def faces(photos: list[Path], labels: Array, identity: Array) -> People:
+def celeba(photos: list[Path], labels: Array, identity: Array) -> People:
+    """CelebA has the eyes of everybody at the same place, near (69, 111) and (109, 111) of 178 x 218 pixels."""
+    frame, top = (SIZE, SIZE), round(111 - float(FRAME["eye_height"]) * 178)
+    shown = [Image.open(photo).convert("RGB").crop((0, top, 178, top + 178)).resize(frame) for photo in photos]
+    return People(np.stack([np.asarray(each).transpose(2, 0, 1) for each in shown]), labels, identity)
+
+
+def found_faces(photos: list[Path], labels: Array, identity: Array) -> People:
     found, rows = cut(photos, SIZE)
     return People(found, labels[rows], identity[rows])
 
 
-def learned(
-    architecture: Any, people: People, rows: Array, seed: int, *, tuned: int
-) -> Iterator[tuple[str, Predictor]]:
+def learned(architecture: Any, people: People, rows: Array, seed: int, tuned: int) -> Iterator[tuple[str, Predictor]]:
     """Predictors that learned from those rows: the probe, and the same trained on for so many epochs."""
     part = (people.labels[rows], np.zeros((len(rows), PAPER.width)), people.identity[rows])
     nobody = Examples(Photos(people.photos, rows[:0]), *(each[:0] for each in part))
@@ -87,12 +93,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tuned", type=int, default=6, help="epochs in which all layers are trained on; 0: none")
     asked = parser.parse_args()
-    people = faces(*paper_release(asked.paper_release))
-    others = {}
-    if asked.london:
-        others = {
-            f"london {which}": faces(*london(asked.london, which)) for which in ("neutral_front", "smiling_front")
-        }
+    people = celeba(*paper_release(asked.paper_release))
     who, row = np.unique(people.identity, return_inverse=True)
     fold = (seeds.generator(asked.seed, "folds").permutation(len(who)) % FOLDS)[row]
     everybody = np.arange(len(people.photos))
@@ -112,10 +113,13 @@ def main() -> None:
         said["both probes"] = pool(np.stack([said[f"{name} probe"] for name in architectures]), PAPER)
         for name, probabilities in said.items():
             told("paper-release", name, probabilities, people)
-        for name, architecture in architectures.items() if others else ():
+        if not asked.london:
+            return
+        others = {which: found_faces(*london(asked.london, which)) for which in ("neutral_front", "smiling_front")}
+        for name, architecture in architectures.items():
             for kind, predictor in learned(architecture, people, everybody, asked.seed, asked.tuned):
                 for title, shown in others.items():
-                    told(title, f"{name} {kind}", predict(predictor, shown.photos), shown)
+                    told(f"london {title}", f"{name} {kind}", predict(predictor, shown.photos), shown)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,21 +78,21 @@ def _regression(features: Array, labels: Array, weights: Array, fold: Array) -> 
     axes = logistic.within((features[known] - middle) / scale)
     rows, weight = (features[known] - middle) / scale @ axes.T, weights[classes]
 
-    def path(train: Array, penalties: tuple[float, ...]) -> list[Array]:
-        """Coefficients for each penalty, each found from those of the one before."""
-        out: list[Array] = []
-        for penalty in penalties:
-            start = out[-1] if out else None
-            out.append(logistic.fit(rows[train], classes[train], len(weights), penalty, weight[train], start))
-        return out
+    def solve(people: Array, penalty: float, start: Array | None = None) -> Array:
+        return logistic.fit(rows[people], classes[people], len(weights), penalty, weight[people], start)
 
-    judged = np.zeros(len(PENALTIES))
-    for held in np.unique(fold):
-        others = fold != held
-        if others.any():
-            judged += [_loss(each, rows, classes, weight * ~others) for each in path(others, PENALTIES)]
-    best = int(judged.argmin())
-    found = path(np.ones(len(rows), dtype=bool), PENALTIES[: best + 1])[-1]
+    parts = [others for held in np.unique(fold) if (others := fold != held).any()]
+    taught: Sequence[Array | None] = [None] * len(parts)
+    judged: list[float] = []
+    for penalty in PENALTIES:
+        fits = [solve(part, penalty, start) for part, start in zip(parts, taught, strict=True)]
+        lost = [_loss(each, rows, classes, weight * ~part) for each, part in zip(fits, parts, strict=True)]
+        judged.append(sum(lost))
+        taught = fits
+        if len(judged) > 2 and min(judged[-2:]) > min(judged):  # it only gets worse from here on
+            break
+    everybody = np.ones(len(rows), dtype=bool)
+    found = solve(everybody, PENALTIES[int(np.argmin(judged))])
     loss = _loss(found, rows, classes, weight) / len(rows)
     slopes = axes.T @ found[:-1] / scale
     return np.concatenate([slopes, (found[-1] - middle @ slopes)[None]]), loss
@@ -112,8 +113,9 @@ def _become(network: nn.Module, layer: nn.Linear, coefficients: Array, features:
     """
     first = photos.batch(np.arange(min(2, len(photos)))).to(layer.weight.device)
     wanted = torch.from_numpy(features[: len(first)] @ coefficients[:-1] + coefficients[-1]).to(layer.weight)
+    if layer.bias is None:
+        raise InputError("the last linear layer of this architecture has no bias, which a regression needs")
     with evaluating(network), torch.no_grad():
-        assert layer.bias is not None
         layer.weight.zero_()
         layer.bias.fill_(1.0)
         factor = float(network(first)[0, 0])
