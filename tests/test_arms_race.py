@@ -48,7 +48,7 @@ def test_poisons_meet_recipes_and_later_models(home: Path, run_cli: Callable[...
     assert {cell["steps"]["curves"] for cell in results.run["cells"]} == set(trained)
     text = (home / "out/report.html").read_text()
     for words in ("What best-of chose", "new, on photos made against old (joint-pgd, targeted-poison)",
-                  "sex told right, clean photos, by epoch", "Poisons against recipes"):  # fmt: skip
+                  "sex told right, clean photos", "Poisons against recipes"):  # fmt: skip
         assert words in text, words
 
 
