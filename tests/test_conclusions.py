@@ -15,7 +15,7 @@ from linkbench.api.budget import Budget
 from linkbench.api.data import Array, Artefact
 from linkbench.errors import InputError
 from linkbench.plan.facts import CellFacts
-from linkbench.report import summary, terminal
+from linkbench.report import brief, summary, terminal
 from linkbench.results.cells import Roles
 from linkbench.results.conclusions import ANY, conclude, from_json, to_json
 from linkbench.results.results import Results
@@ -96,6 +96,22 @@ def test_noise_of_the_same_budget_may_do_as_much() -> None:
     assert "Noise of the same budget may do as much as pgd, ε 0.01." in summary.defences(found)
     worse = setting(none=first(0.4), noise_at_1=first(0.1), pgd_at_1=first(0.2))
     assert worse.findings[2].against_noise == "more"
+
+
+def test_whom_noise_of_the_budget_may_equal_is_not_the_safest() -> None:
+    """Also where no other defence is as good: neither the page nor the terminal says so, and both say why."""
+    found = setting(none=first(0.4), noise_at_1=first(0.1), pgd_at_1=first(0.09), blur=first(0.3))
+    assert [finding.protection.defender for finding in found.leaders()] == ["pgd"]
+    assert found.safest() is None
+    leads, caveat, *_ = summary.defences(found)
+    assert leads.startswith("pgd, ε 0.01 leaves 9.0% ")
+    assert leads.endswith("less (26.6 to 35.7) than without a defence.")
+    assert caveat == "Noise of the same budget may do as much as pgd, ε 0.01."
+    told = brief.conclusion([found])
+    assert told[1].endswith("points less; noise of its budget may do as much.")
+    apart = setting(none=first(0.4), noise_at_1=first(0.3), pgd_at_1=first(0.09), blur=first(0.3))
+    assert apart.safest() is not None
+    assert brief.conclusion([apart])[1].startswith("Safest: pgd, ε 0.01 leaves 9.0%")
 
 
 def test_who_is_told_from_all_is_the_safest() -> None:

@@ -133,7 +133,9 @@ def _defences(setting: Setting) -> str:
     left = f"{_named(best)} leaves {numbers.percent(best.success.value)}{less}"
     if setting.safest() is not None:
         return f"Safest: {left}." if len(own) > 1 else f"{left}."
-    return f"{left}; {len(best.equals)} not told from it."
+    equal = [f"{len(best.equals)} not told from it"] if best.equals else []
+    noise = ["noise of its budget may do as much"] if best.against_noise in ("open", "more") else []
+    return f"{'; '.join([left, *equal, *noise])}."
 
 
 def _named(finding: Finding) -> str:

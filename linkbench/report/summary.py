@@ -147,7 +147,8 @@ def _leaders(setting: Setting, own: list[Finding]) -> str:
         first = f"The safest of {len(own)} defences is {name(best)}" if len(own) > 1 else f"{name(best)} protects"
         return f"{first}: {_left(best)}."
     others = [setting.findings[at] for at in best.equals]
-    return f"{name(best)} leaves {_left(best)}. It cannot be told from {_listed(others)}."
+    equal = f" It cannot be told from {_listed(others)}." if others else ""
+    return f"{name(best)} leaves {_left(best)}.{equal}"
 
 
 def _left(finding: Finding) -> str:

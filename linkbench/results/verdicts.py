@@ -122,9 +122,11 @@ class Setting(NamedTuple):
         return [best, *(other for other in self.defences if other in equal and other.against_none == "less")]
 
     def safest(self) -> Finding | None:
-        """The one defence that is told apart from none and from everything else; None where there is no such."""
+        """The one defence that is told apart from none, from noise of its budget where that was played, and from all
+        other defences; None where there is no such."""
         leaders = self.leaders()
-        return leaders[0] if leaders and not leaders[0].equals else None
+        alone = leaders and not leaders[0].equals and leaders[0].against_noise in (None, "less")
+        return leaders[0] if alone else None
 
 
 def judge(
