@@ -20,6 +20,8 @@ TITLES = {
     "linkbench.results.results": "Results",
     "linkbench.results.cells": "Results",
     "linkbench.risk.assess": "Results",
+    "linkbench.metrics.scores": "Mathematics: `linkbench.metrics`",
+    "linkbench.metrics.counting": "Mathematics: `linkbench.metrics`",
     "linkbench.metrics.ranking": "Mathematics: `linkbench.metrics`",
     "linkbench.metrics.intervals": "Mathematics: `linkbench.metrics`",
     "linkbench.metrics.comparison": "Mathematics: `linkbench.metrics`",

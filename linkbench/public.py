@@ -46,12 +46,13 @@ _HOMES = {
     },
     "linkbench.metrics": {
         "linkbench.metrics.comparison": ("by_person", "holm", "p_values", "people_needed", "smallest_difference"),
+        "linkbench.metrics.counting": ("count_ranks", "roc_by_score"),
         "linkbench.metrics.intervals": ("interval", "resampled_means"),
         "linkbench.metrics.leak": ("success_bound",),
         "linkbench.metrics.ranking": (
-            "Ranks", "Roc", "Scores", "TIE", "count_ranks", "expected_success", "reciprocal_rank", "roc_by_k",
-            "roc_by_score", "success_curves",
+            "Ranks", "Roc", "expected_success", "reciprocal_rank", "roc_by_k", "success_curves",
         ),
+        "linkbench.metrics.scores": ("Scores", "TIE"),
     },
 }  # fmt: skip
 """By package: the module behind each of its names."""

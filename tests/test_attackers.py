@@ -26,8 +26,8 @@ from linkbench.plan.task import Task
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec
 from linkbench.stages.evidence import FOLDS, gather, own_scores
-from linkbench.stages.link import rank
 from linkbench.stages.matching import matched
+from linkbench.stages.rank import rank
 
 NAMES = sorted(registry().plugins["attacker"])
 EVIDENCE = {"variants", "probabilities", "truth", "ancestry"}

@@ -25,9 +25,9 @@ DEFENDERS = {
         torch.set_default_dtype(torch.float64)
 """,
     "patches": """
-        import linkbench.metrics.image_quality, linkbench.metrics.ranking
+        import linkbench.metrics.counting, linkbench.metrics.image_quality
         linkbench.metrics.image_quality.ssim = lambda one, other: one.flatten(1).sum(1) * 0 + 1
-        linkbench.metrics.ranking.count_ranks = None
+        linkbench.metrics.counting.count_ranks = None
 """,
     "subclasses": """
         class Sly(torch.Tensor):

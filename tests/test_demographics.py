@@ -17,8 +17,9 @@ from linkbench.errors import InputError
 from linkbench.genomes.misspecified import Misspecified
 from linkbench.genomes.simulated import Simulated
 from linkbench.genomes.thousand_genomes import ThousandGenomes
-from linkbench.metrics.ranking import Scores, count_ranks
+from linkbench.metrics.counting import count_ranks
 from linkbench.metrics.rows import alike_rows
+from linkbench.metrics.scores import Scores
 from linkbench.metrics.settings import Measure
 from linkbench.plan.make import make_plan
 from linkbench.results.folder import read

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,30 @@ def test_workers_that_are_killed_are_replaced() -> None:
         assert "SIGKILL" in str(busy.exception())
         assert workers.submit(_job("third", partial(answer, "3"))).result().digest == "3"
     assert not any(again.process.is_alive() for again in [again] if again.process)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked from a server on Linux alone")
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_worker_is_started_anew_whose_server_is_killed_meanwhile(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """The server is gone when it is asked what process it made; where it always is, the worker is lost, not the run."""
+    ask, left = forkserver.read_signed, [times]
+
+    def killed(descriptor: int) -> int:
+        if left[0]:
+            left[0] -= 1
+            os.kill(ask(descriptor), signal.SIGKILL)
+            raise EOFError("unexpected EOF")
+        return ask(descriptor)
+
+    monkeypatch.setattr(forkserver, "read_signed", killed)
+    with local.Processes(1) as workers:
+        found = workers.submit(_job("first", partial(answer, "1")))
+        if times == 1:
+            assert found.result().digest == "1"
+        else:
+            assert "could not be started" in str(found.exception())
+        assert not workers.needs
 
 
 def test_jobs_may_end_while_it_is_asked_what_fits() -> None:

@@ -20,7 +20,8 @@ from linkbench.attackers.learner import Learner
 from linkbench.attackers.likelihood import Likelihood
 from linkbench.attackers.predicted import Predicted
 from linkbench.errors import InputError
-from linkbench.metrics.ranking import count_ranks, expected_success
+from linkbench.metrics.counting import count_ranks
+from linkbench.metrics.ranking import expected_success
 from linkbench.stages.evidence import gather, own_scores
 
 LEARNERS = [Likelihood, Calibrated]
@@ -109,7 +110,7 @@ def of_kind(training: Evidence, labels: Array, plugin: Learner) -> tuple[Evidenc
 
 def success(scores: Array, n: int = 10) -> float:
     """success@1 of photos whose true genomes are the first columns."""
-    from linkbench.metrics.ranking import Scores
+    from linkbench.metrics.scores import Scores
 
     ranks = count_ranks(Scores.dense(scores, np.arange(len(scores))))
     return float(expected_success(ranks, scores.shape[1], 1, [n])[0].mean())

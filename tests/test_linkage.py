@@ -12,11 +12,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from linkbench.metrics import ranking
-from linkbench.metrics.ranking import Ranks, Scores, count_ranks, expected_success, reciprocal_rank
+from linkbench.metrics import ranking, scores
+from linkbench.metrics.counting import count_ranks, roc_by_score
+from linkbench.metrics.ranking import Ranks, expected_success, reciprocal_rank
+from linkbench.metrics.scores import TIE, Scores
 
 JITTER = 4e-10
-"""Below ranking.TIE: scores that differ by so little are the same."""
+"""Below TIE: scores that differ by so little are the same."""
 
 
 class Case(NamedTuple):
@@ -39,22 +41,23 @@ def cases(draw: st.DrawFn) -> Case:
     counts = np.array(draw(st.lists(st.integers(1, 4), min_size=columns, max_size=columns)))
     weighted = draw(st.booleans())
     repeats = counts if weighted else np.ones(columns, dtype=int)
-    scores = Scores(lambda a, b: table[:, a:b], row, column, rows, columns, counts.astype(float) if weighted else None)
+    scores = Scores(lambda a, b: table[a, b], row, column, rows, columns, counts.astype(float) if weighted else None)
     first = np.concatenate([[0], repeats.cumsum()[:-1]])
     return Case(scores, np.repeat(table, repeats, axis=1)[row], first[column])
 
 
 def brute_ranks(dense: Any, truth: Any) -> tuple[list[int], list[int]]:
     own = dense[np.arange(len(dense)), truth][:, None]
-    same = np.abs(dense - own) <= ranking.TIE
+    same = np.abs(dense - own) <= TIE
     return ((dense > own) & ~same).sum(axis=1).tolist(), (same.sum(axis=1) - 1).tolist()
 
 
 @settings(max_examples=50)
-@given(case=cases(), block=st.integers(1, 40))
-def test_grouped_blocked_weighted_ranks_equal_brute_force(case: Case, block: int) -> None:
+@given(case=cases(), block=st.integers(1, 40), rows=st.integers(1, 5))
+def test_grouped_blocked_weighted_ranks_equal_brute_force(case: Case, block: int, rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "BLOCK", block)
+        patch.setattr(scores, "BLOCK", block)
+        patch.setattr(scores, "ROWS", rows)
         assert case.scores.population == case.dense.shape[1]
         assert case.scores.of_truth().tolist() == case.dense[np.arange(len(case.dense)), case.truth].tolist()
         better, tied = count_ranks(case.scores)
@@ -67,7 +70,7 @@ def test_ranks_of_many_different_scores(photos: int) -> None:
     random = np.random.default_rng(0)
     table = random.standard_normal((3, 4000)) * 10.0 ** random.integers(-12, 6, (3, 4000))
     row, column = random.integers(0, 3, photos), random.integers(0, 4000, photos)
-    better, tied = count_ranks(Scores(lambda a, b: table[:, a:b], row, column, 3, 4000))
+    better, tied = count_ranks(Scores(lambda a, b: table[a, b], row, column, 3, 4000))
     assert (better.tolist(), tied.tolist()) == brute_ranks(table[row], column)
 
 
@@ -208,11 +211,12 @@ def test_roc_by_k_equals_brute_force(case: Case) -> None:
 
 
 @settings(max_examples=50)
-@given(case=cases(), block=st.integers(1, 40))
-def test_roc_by_score_equals_brute_force(case: Case, block: int) -> None:
+@given(case=cases(), block=st.integers(1, 40), rows=st.integers(1, 5))
+def test_roc_by_score_equals_brute_force(case: Case, block: int, rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "BLOCK", block)
-        roc = ranking.roc_by_score(case.scores)
+        patch.setattr(scores, "BLOCK", block)
+        patch.setattr(scores, "ROWS", rows)
+        roc = roc_by_score(case.scores)
     dense, truth = case.dense, case.truth
     photos, population = dense.shape
     if population == 1:
@@ -221,7 +225,7 @@ def test_roc_by_score_equals_brute_force(case: Case, block: int) -> None:
     wrong = np.ones(dense.shape, dtype=bool)
     wrong[np.arange(photos), truth] = False
     gap = own[:, None, None] - dense[None]  # [true pair, photo, genome]
-    wins = np.where(np.abs(gap) <= ranking.TIE, 0.5, gap > 0) * wrong
+    wins = np.where(np.abs(gap) <= TIE, 0.5, gap > 0) * wrong
     pairs = photos * (population - 1)
     assert roc.auc == pytest.approx(wins.sum() / (photos * pairs), abs=1e-9)
     # DeLong's terms: how a photo's true pair fares among all wrong pairs, and its wrong pairs among all true pairs
@@ -229,7 +233,7 @@ def test_roc_by_score_equals_brute_force(case: Case, block: int) -> None:
     np.testing.assert_allclose(roc.parts, parts, atol=1e-9)
     assert roc.parts.mean() == pytest.approx(roc.auc, abs=1e-9)
     for threshold, false, true in zip(sorted(set(own), reverse=True), roc.false[1:], roc.true[1:], strict=False):
-        assert false == pytest.approx((wrong & (dense >= threshold - ranking.TIE)).sum() / pairs)
+        assert false == pytest.approx((wrong & (dense >= threshold - TIE)).sum() / pairs)
         assert true == pytest.approx((own >= threshold).mean())
 
 

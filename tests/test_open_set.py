@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,13 +15,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkbench.api.data import Array, Artefact
-from linkbench.metrics.open_set import claims, false_claims, precision, thresholds
-from linkbench.metrics.ranking import Ranks, Scores, count_ranks, roc_by_score, roc_of, success_curves, tally
+from linkbench.metrics import scores as scores_module
+from linkbench.metrics.counting import count_ranks, roc_by_score
+from linkbench.metrics.open_set import Search, claims, false_claims, precision
+from linkbench.metrics.ranking import Ranks, success_curves
+from linkbench.metrics.rounds import Claims, Rounds
 from linkbench.metrics.rows import open_set_rows
+from linkbench.metrics.scores import Scores
 from linkbench.metrics.settings import Measure
 from linkbench.results.folder import read
 
 SCORES = st.integers(-3, 3).map(float)
+
+
+class Found(NamedTuple):
+    """float64 [S, F] and int64 [S, F, N], see `Rounds`."""
+
+    threshold: Array
+    others: Array
+
+
+def thresholds(scores: Scores, sizes: list[int], rates: list[float]) -> Found:
+    known = Rounds(scores, Claims(scores.population, sizes, rates)).all()
+    return Found(known["open_threshold"], known["open_others"])
 
 
 def table(seed: int, photos: int, genomes: int) -> Array:
@@ -33,8 +51,7 @@ def table(seed: int, photos: int, genomes: int) -> Array:
 )
 def test_against_every_pile_there_is(seed: int, photos: int, genomes: int, n: int, rate: float) -> None:
     scores = table(seed, photos, genomes)
-    counted = tally(Scores.dense(scores, np.arange(photos)))
-    found = thresholds(counted, [n], [rate])
+    found = thresholds(Scores.dense(scores, np.arange(photos)), [n], [rate])
     true = scores[np.arange(photos), np.arange(photos)]
     others = [[g for g in range(genomes) if g != photo] for photo in range(photos)]
 
@@ -72,8 +89,7 @@ def test_rates_are_kept_and_larger_piles_are_harder(seed: int, rate: float) -> N
     random = np.random.default_rng(seed)
     scores = random.normal(size=(30, 400))
     scores[np.arange(30), np.arange(30)] += 2.5
-    counted = tally(Scores.dense(scores, np.arange(30)))
-    found = thresholds(counted, [1, 10, 100, 399], [rate])
+    found = thresholds(Scores.dense(scores, np.arange(30)), [1, 10, 100, 399], [rate])
     assert found.threshold[:, 0].tolist() == sorted(found.threshold[:, 0])
     for at, n in enumerate([1, 10, 100, 399]):
         assert false_claims(found.others[at, 0], 400, n).mean() <= rate + 1e-12
@@ -90,11 +106,76 @@ def test_a_threshold_below_all_scores_gives_the_closed_set() -> None:
     assert precision(np.zeros(3), 0.5) == 1.0
 
 
-def test_scores_counted_once_give_the_same_curve() -> None:
-    scores = Scores.dense(table(5, 20, 50), np.arange(20))
-    one, other = roc_by_score(scores), roc_of(tally(scores))
-    np.testing.assert_array_equal(one.false, other.false)
-    np.testing.assert_array_equal(one.parts, other.parts)
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 300), st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_two_rounds_find_the_lowest_threshold_that_keeps_a_rate(seed: int, count: int, wanted: list[float]) -> None:
+    """Rates that fall as thresholds rise, in steps and with ties; above all thresholds there are no false claims."""
+    falling = np.sort(np.random.default_rng(seed).choice(np.linspace(0, 1, 9), count))[::-1]
+    fpir = np.append(falling, 0.0)
+    search = Search.begin(count, [5], wanted)
+    for _ in range(2):
+        numbers = search.numbers()
+        assert numbers.shape[1] <= math.isqrt(count) + 1
+        search = search.narrowed(numbers, fpir[numbers])
+    assert search.low.tolist() == search.high.tolist()
+    assert search.low.tolist() == [int(np.flatnonzero(fpir <= rate + 1e-12)[0]) for rate in wanted]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.booleans(), st.data())
+def test_rows_gone_through_apart_and_in_any_order_give_the_same_bytes(
+    seed: int, rows: int, weighted: bool, data: st.DataObject
+) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.normal(size=(12, 40)).round(random.integers(0, 4))
+    row, column = random.integers(0, 12, 30), random.integers(0, 40, 30)
+    weight = random.integers(1, 4, 40).astype(float) if weighted else None
+    given_ = Scores(lambda a, b: scores[a, b], row, column, 12, 40, weight)
+    rounds = Rounds(
+        given_,
+        Claims(given_.population, [3, 20], [0.05, 0.4]),
+        lambda photos, band: {"alike": photos[:, None] * [1, 2]},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores_module, "ROWS", rows)
+        whole = rounds.all()
+        known: dict[str, Array] = {}
+        cuts = sorted({0, *(cut * rows for cut in data.draw(st.lists(st.integers(1, 12))) if cut * rows < 12), 12})
+        for one in range(rounds.claims.rounds):
+            parts = [rounds.look(one, known, *cut) for cut in itertools.pairwise(cuts)]
+            together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            known = rounds.claims.settled(one, together, known)
+    assert {name: array.tobytes() for name, array in known.items()} == {
+        name: array.tobytes() for name, array in whole.items()
+    }
+    ranks = count_ranks(given_)
+    np.testing.assert_array_equal(whole["better"], ranks.better)
+    np.testing.assert_array_equal(whole["auc_parts"], roc_by_score(given_).parts)
+    for at, rate in itertools.product(range(2), range(2)):
+        reached = scores[row] >= whole["open_threshold"][at, rate] - 1e-9
+        others = (reached * (1 if weight is None else weight)).sum(axis=1) - reached[np.arange(30), column]
+        assert whole["open_others"][at, rate].tolist() == others.tolist()
+
+
+def test_many_photos_take_little_memory() -> None:
+    """16,000 photos, each with a threshold of its own: their counts between thresholds would be 2 GB at one byte."""
+    random = np.random.default_rng(0)
+    near, genomes = random.normal(size=(16_000, 3)), random.normal(size=(300, 3))
+    truth = random.integers(0, 300, 16_000)
+    scores = Scores(lambda a, b: near[a] @ genomes[b].T, np.arange(16_000), truth, 16_000, 300)
+    tracemalloc.start()
+    try:
+        known = Rounds(scores, Claims(300, [10], [0.01])).all()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 150e6
+    some = random.choice(16_000, 50, replace=False)
+    own = (near[some] * genomes[truth[some]]).sum(axis=1)
+    dense = near[some] @ genomes.T
+    assert known["better"][some].tolist() == ((dense > own[:, None] + 1e-9).sum(axis=1)).tolist()
+    others = (dense >= known["open_threshold"][0, 0] - 1e-9).sum(axis=1) - (own >= known["open_threshold"][0, 0])
+    assert known["open_others"][0, 0][some].tolist() == others.tolist()
 
 
 def test_rows_say_what_is_missed_and_how_precise_claims_are() -> None:
@@ -102,7 +183,7 @@ def test_rows_say_what_is_missed_and_how_precise_claims_are() -> None:
     scores = random.normal(size=(40, 500))
     scores[np.arange(40), np.arange(40)] += 3.0
     dense = Scores.dense(scores, np.arange(40))
-    ranks, found = count_ranks(dense), thresholds(tally(dense), [10, 100], [0.01, 1e-9])
+    ranks, found = count_ranks(dense), thresholds(dense, [10, 100], [0.01, 1e-9])
     rank = Artefact(
         {"identity": np.arange(40) // 2, "better": ranks.better, "tied": ranks.tied, "score": scores.diagonal().copy(),
          "open_sizes": np.array([10, 100]), "open_fpir": np.array([0.01, 1e-9]), "open_threshold": found.threshold,

@@ -15,7 +15,7 @@ from linkbench.api.data import Artefact
 from linkbench.attackers.predicted import Predicted
 from linkbench.cohorts.paper_tables import PaperTablesCohort
 from linkbench.genomes.paper_tables import PaperTables
-from linkbench.metrics.ranking import TIE
+from linkbench.metrics.scores import TIE
 from linkbench.stages.evidence import gather, own_scores
 
 AUTHORS = json.loads((Path(__file__).parent / "data" / "authors_windows.json").read_text())

@@ -16,7 +16,8 @@ from linkbench.api.schema import PAPER
 from linkbench.attackers.likelihood import Likelihood
 from linkbench.attackers.pooling import CORRELATIONS, calibrated_correlation, fused, units
 from linkbench.errors import InputError
-from linkbench.metrics.ranking import count_ranks, expected_success
+from linkbench.metrics.counting import count_ranks
+from linkbench.metrics.ranking import expected_success
 from linkbench.results.folder import read
 from linkbench.stages.evidence import gather, own_scores
 from linkbench.testing import conformance

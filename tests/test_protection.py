@@ -20,6 +20,7 @@ from linkbench.attackers.likelihood import Likelihood
 from linkbench.errors import InputError, WeightsError
 from linkbench.faces import find, read
 from linkbench.metrics import ranking
+from linkbench.metrics.counting import count_ranks
 from linkbench.models import predictor_files
 from linkbench.protection.album import check_places, manifest_name
 from linkbench.protection.background import Background, prepare, scenario_of
@@ -223,7 +224,7 @@ def test_the_judge_is_the_engine(background: Background, judge: Judge) -> None:
     training, labels = background.lessons[16 / 255, "unseen"]
     evidence = type(training)(schema, 6, most_likely(probabilities, schema).repeat(2, 0), probabilities.repeat(2, 0))
     linked = Linked(np.arange(6), evidence, np.tile(own, 3), [Lesson(np.arange(6), training, labels)])
-    ranks = ranking.count_ranks(own_scores(Likelihood(), judge.genomes, linked))
+    ranks = count_ranks(own_scores(Likelihood(), judge.genomes, linked))
     success = ranking.expected_success(ranks, 1000, 1, [100])
     assert [each.success for each in found] == pytest.approx(np.reshape(success, (3, 2)).mean(axis=1))
     assert [each.rank for each in found] == pytest.approx(ranks.expected.reshape(3, 2).mean(axis=1))

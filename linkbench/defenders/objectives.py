@@ -17,7 +17,7 @@ from linkbench.api.schema import Schema
 from linkbench.errors import PluginError
 
 TIE = 1e-9
-"""Scores closer than this are the same score, as in linkbench.metrics.ranking."""
+"""Scores closer than this are the same score, as in linkbench.metrics.scores."""
 
 MOST_COMBINATIONS = 1 << 16
 """Schemas with more combinations of variants are refused by the rank objective: it looks at each of them."""

@@ -28,7 +28,7 @@ from linkbench.execution.stdout import Printed, captured
 from linkbench.harness.proposals import expect
 from linkbench.plan.builder import Step
 from linkbench.plan.task import Part, Task
-from linkbench.stages.parts import joined, marked
+from linkbench.stages.parts import join, marked
 from linkbench.store.checkpoints import StoredCheckpoints
 from linkbench.store.location import is_url
 from linkbench.store.store import Store, Stored
@@ -37,12 +37,19 @@ TRACE = 20_000
 """Letters of a traceback that are kept, its end."""
 
 
+class Joined(NamedTuple):
+    """Digests of the parts of a stage, in order, and how many seconds they took, with the rounds before."""
+
+    parts: list[str]
+    seconds: float
+
+
 class Order(NamedTuple):
     """A step to be carried out, as plain data.
 
     key: under which the store keeps what it leaves; inputs: digests of its inputs by name; limit: seconds that it may
     take; folder: the working directory, from which plugins find the user's files; part: of the photos that the stage
-    goes through; joins: the inputs are the finished parts, by their number, to be joined, which took so many seconds.
+    goes through, in which round; whole: see `Task`; joins: the finished parts that are to be joined.
     """
 
     step: Step
@@ -53,7 +60,9 @@ class Order(NamedTuple):
     limit: float | None
     folder: str
     part: Part | None = None
-    joins: float | None = None
+    round: int = 0
+    whole: str = ""
+    joins: Joined | None = None
 
 
 def carry_out(
@@ -72,7 +81,10 @@ def carry_out(
     inputs: dict[str, Artefact] = {}
     notes: list[str] = []
     try:
-        for name, digest in order.inputs.items():
+        wanted = dict(order.inputs)
+        if order.joins is not None:
+            wanted |= {str(number): digest for number, digest in enumerate(order.joins.parts)}
+        for name, digest in wanted.items():
             artefact = store.read(digest)
             if artefact is None:
                 return JobReport(missing=name)
@@ -118,13 +130,15 @@ def _compute(
             kept_in(kept),
             limited(order.limit, abandon if stuck is not None else None),
         ):
-            if order.joins is not None:
-                result = joined([inputs[str(number)] for number in range(len(inputs))])
-            else:
-                result = stage(Task(inputs, step.specs, step.settings, step.seed, order.device, order.part))
+            parts = [inputs.pop(str(number)) for number in range(len(order.joins.parts) if order.joins else 0)]
+            task = Task(
+                inputs, step.specs, step.settings, step.seed, order.device, order.part, order.round, order.whole
+            )
+            result = join(task, step.run, parts) if order.joins is not None else stage(task)
             if order.part is not None:
-                result = marked(result, order.part)
-            entry = store.write(key, result, lambda: time.perf_counter() - begun + (order.joins or 0.0))
+                result = marked(result, order.part, order.round)
+            before = order.joins.seconds if order.joins is not None else 0.0
+            entry = store.write(key, result, lambda: time.perf_counter() - begun + before)
         kept.clear()
         return entry
     finally:

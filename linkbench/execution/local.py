@@ -44,6 +44,9 @@ Workforce = Annotated[
 ]
 """How many workers there are; `auto` leaves it to the executor."""
 
+STARTS = 3
+"""How often it is tried to start a process for a job."""
+
 TELL = 0.2
 """Seconds between two words about how far a job is."""
 
@@ -103,6 +106,7 @@ class Processes(Workers):
         share = max(1, cores() // (len(self.needs) + 1))  # who begins alone may use what nobody else does
         self.needs[job.id] = job.resources
         told: Future[JobReport] = Future()
+        unborn = 0
         while True:
             place = self._free_place()
             worker = self.places[place]
@@ -117,6 +121,13 @@ class Processes(Workers):
             except BrokenExecutor:  # it has just been
                 self.places[place] = None
                 continue
+            except (EOFError, OSError):  # the process that others are forked from was killed meanwhile
+                self.places[place] = None
+                unborn += 1
+                if unborn < STARTS:
+                    continue
+                self.needs.pop(job.id)
+                told.set_exception(WorkerLostError(worker.how()))
             return told
 
     def _free_place(self) -> int:

@@ -25,8 +25,7 @@ from linkbench.execution.records import Ledger, Record, Watcher, step_label
 from linkbench.execution.splitting import JOIN, WHOLE, Split, Work
 from linkbench.harness.proposals import expect
 from linkbench.plan.builder import Step
-from linkbench.plan.task import Part
-from linkbench.stages.parts import parts_of
+from linkbench.stages.parts import cut_of
 from linkbench.store.marks import Marks
 from linkbench.store.store import Stored, digest_of, quarantine_name
 
@@ -192,17 +191,13 @@ class Schedule:
             return
         if self.workers is None and not self.alone:
             self._engage()
-        if parts := self._parts(id_):
-            self.splits[id_] = Split(key, parts, self.run.store)
+        if self.workers is not None and self.workers.capacity > 1:
+            step, store = self.steps[id_], self.run.store
+            digests = self.run.digests(step)
+            cut = cut_of(step, lambda name: store.peek(digests[name]), self.run.device)
+            if cut.parts:
+                self.splits[id_] = Split(key, cut, store)
         self._queue(id_)
-
-    def _parts(self, id_: str) -> list[Part]:
-        """The parts in which workers carry out a step, none where it stays whole."""
-        if self.workers is None or self.workers.capacity < 2:
-            return []
-        step, store = self.steps[id_], self.run.store
-        digests = self.run.digests(step)
-        return parts_of(step, lambda name: store.peek(digests[name]), self.run.device)
 
     def _queue(self, id_: str) -> None:
         """Put a step in line, piece by piece."""
@@ -321,7 +316,7 @@ class Schedule:
         split = self.splits.get(work.id)
         if work.id not in self.begun:
             step = self.steps[work.id]
-            where = heard.worker if split is None else f"{len(split.parts)} parts"
+            where = heard.worker if split is None else f"{len(split.cut.parts)} parts"
             self.begun[work.id] = self.watcher.begin(step, step_label(step), where) if self.watcher else None
         listener = self.begun[work.id]
         if listener is not None and split is None and (heard.done or heard.total):
@@ -358,7 +353,7 @@ class Schedule:
         self.since.pop(work, None)
         if report.refused:
             raise WorkerError(f"a worker cannot carry out {order.label}: {report.refused}")
-        if work.number != WHOLE and (split is None or split.key["inputs"] != order.key["inputs"]):
+        if work.number != WHOLE and (split is None or split.key_of(work.number) != order.key):
             return  # the step has failed meanwhile, or has begun anew
         for text in report.notes:
             if split is None or text not in split.noted:
@@ -373,6 +368,8 @@ class Schedule:
             self._leave_line(work.id)
         elif split is not None and work.number != JOIN:
             self._part_done(work, split, Stored(order.key, report.digest, report.seconds))
+        elif split is not None and not split.last:
+            self._round_done(work, split, Stored(order.key, report.digest, report.seconds))
         else:
             self._computed(order, work.id, Stored(order.key, report.digest, report.seconds))
 
@@ -381,8 +378,8 @@ class Schedule:
         if edited(order.step):
             store.forget(order.key)
             self._note(id_, "its code was edited while it ran; the next run computes it again")
-        for part in split.done.values() if split is not None else ():
-            store.discard(part)
+        for entry_ in split.entries() if split is not None else ():
+            store.discard(entry_)
         self._end(id_, Record(entry, computed=True))
         self._leave_line(id_)
 
@@ -394,10 +391,14 @@ class Schedule:
         if split.left() == [JOIN]:
             heapq.heappush(self.queue, self._rank(Work(work.id, JOIN)))
 
+    def _round_done(self, work: Work, split: Split, entry: Stored) -> None:
+        split.advance(entry, split.round + 1, self.run.store)
+        self.attempts = {other: count for other, count in self.attempts.items() if other.id != work.id}
+        self._queue(work.id)
+
     def _without(self, work: Work, order: Order, name: str) -> None:
         """The store had lost an input, or a part that was to be joined: the step begins anew once that is there."""
-        if work.number == JOIN:
-            self.run.store.forget(self.splits[work.id].part_key(int(name)))
+        if work.id in self.splits and self.splits[work.id].missed(name, self.run.store):
             self.ready.append(work.id)
         else:
             self._lose(order.step.inputs[name])

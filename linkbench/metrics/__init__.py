@@ -34,20 +34,18 @@ from linkbench.public import lazily
 
 if TYPE_CHECKING:
     from linkbench.metrics.comparison import by_person, holm, p_values, people_needed, smallest_difference
+    from linkbench.metrics.counting import count_ranks, roc_by_score
     from linkbench.metrics.intervals import interval, resampled_means
     from linkbench.metrics.leak import success_bound
     from linkbench.metrics.ranking import (
-        TIE,
         Ranks,
         Roc,
-        Scores,
-        count_ranks,
         expected_success,
         reciprocal_rank,
         roc_by_k,
-        roc_by_score,
         success_curves,
     )
+    from linkbench.metrics.scores import TIE, Scores
 
 __all__ = [
     "TIE",

@@ -191,8 +191,8 @@ def curve_rows(curves: Artefact, people: Cohort, settings: Measure, seed: int) -
 def open_set_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
     """`fnir:F` at every false positive rate F, k and pile size, and `precision:F,P` for every prior P at k = 1.
 
-    rank: with what `linkbench.metrics.open_set.thresholds` found; else no rows. The thresholds are taken as given:
-    intervals are over people at those. Where nothing is claimed there is no precision.
+    rank: with the thresholds that `linkbench.metrics.open_set.Search` found; else no rows. The thresholds are taken as
+    given: intervals are over people at those. Where nothing is claimed there is no precision.
     """
     if "open_threshold" not in rank.arrays:
         return []

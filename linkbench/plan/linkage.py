@@ -175,7 +175,7 @@ def _cell(
     measure = builder.scenario.measure
     settings = measure.model_dump(by_alias=True, include={"sizes", "top_k", "fpir", "alike"})
     rank = builder.add(
-        "rank", "linkbench.stages.link:rank", seed, specs={"attacker": attacker}, settings=settings,
+        "rank", "linkbench.stages.rank:rank", seed, specs={"attacker": attacker}, settings=settings,
         inputs=_read_by(attacker.plugin(), steps),
     )  # fmt: skip
     rows = builder.add(

@@ -25,7 +25,12 @@ class Part(NamedTuple):
 
 
 class Task(NamedTuple):
-    """All that a stage may know: its inputs, plugins, settings, seed and device; part: of the photos, None: all."""
+    """All that a stage may know: its inputs, plugins, settings, seed and device.
+
+    part: of the photos, None: all; round: of a stage whose parts are gone through several times, which time it is;
+    whole: what all parts of the stage have in common, in one word, by which a process knows that it has what it learned
+    for another part; "" where it is carried out at once.
+    """
 
     inputs: dict[str, Artefact]
     specs: dict[str, Spec]
@@ -33,3 +38,5 @@ class Task(NamedTuple):
     seed: int
     device: str
     part: Part | None = None
+    round: int = 0
+    whole: str = ""

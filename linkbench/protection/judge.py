@@ -10,7 +10,8 @@ import numpy as np
 from linkbench.api.data import Array, Evidence, Genomes, most_likely
 from linkbench.errors import InputError
 from linkbench.metrics import ranking
-from linkbench.metrics.ranking import Scores
+from linkbench.metrics.counting import count_ranks
+from linkbench.metrics.scores import Scores
 from linkbench.risk.person import Ancestry, fitting, known_phenotypes, of_genotype, population
 from linkbench.risk.reading import pool
 from linkbench.stages.evidence import check_scores
@@ -92,13 +93,14 @@ class Judge:
         evidence = Evidence(schema, len(probabilities), most_likely(probabilities, schema), probabilities)
         attacker, learned = self.background.attacker, self.background.taught(opponent, epsilon)
 
-        def block(start: int, stop: int) -> Array:
-            some = Genomes(self.genomes.schema, self.genomes.ids[:0], self.genomes.log_p[start:stop])
-            return check_scores(attacker.score(evidence, some, learned), (len(evidence), len(some)), attacker)
+        def block(rows: slice, columns: slice) -> Array:
+            some = Genomes(self.genomes.schema, self.genomes.ids[:0], self.genomes.log_p[columns])
+            asked = evidence.rows(np.arange(len(evidence))[rows])
+            return check_scores(attacker.score(asked, some, learned), (len(asked), len(some)), attacker)
 
         rows = np.repeat(np.arange(len(evidence)), len(own))
         people = len(self.genomes)
-        ranks = ranking.count_ranks(Scores(block, rows, np.tile(own, len(evidence)), len(evidence), people))
+        ranks = count_ranks(Scores(block, rows, np.tile(own, len(evidence)), len(evidence), people))
         success = ranking.success_curves(ranks, people, [self.k], [self.size])[0, 0]
         rank = 1 + (ranks.expected - 1) * (PILE - 1) / max(people - 1, 1)
         return [

@@ -12,6 +12,7 @@ from linkbench.api.data import MISSING, Array, Evidence, most_likely
 from linkbench.attackers.likelihood import Likelihood
 from linkbench.attackers.predicted import GroundTruth, Predicted
 from linkbench.metrics import ranking
+from linkbench.metrics.counting import count_ranks
 from linkbench.metrics.ranking import Ranks
 from linkbench.risk.person import Pile
 from linkbench.risk.reading import Reading
@@ -108,7 +109,7 @@ def _curve(
         np.tile(pile.own, shots),
         [Lesson(np.arange(len(every)), training, labels)],
     )
-    ranks = ranking.count_ranks(own_scores(attacker, pile.genomes, target))
+    ranks = count_ranks(own_scores(attacker, pile.genomes, target))
     people = len(pile.genomes)
     measured = sizes(people)
     success = ranking.success_curves(ranks, people, TOP_K, measured)

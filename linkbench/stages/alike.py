@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from linkbench.api.data import Array, Genomes
-from linkbench.metrics.ranking import Scores, count_ranks
+from linkbench.metrics.counting import count_ranks
+from linkbench.metrics.scores import Scores
 from linkbench.scenario.linkage import ANCESTRY
-from linkbench.stages.evidence import held
 
 
 def ranks_among_alike(
@@ -19,8 +19,8 @@ def ranks_among_alike(
     `alike_better`, `alike_tied` and `alike_population`, int64 [ways, N]; genomes are alike whose most likely variants
     of the named phenotypes are the same.
     """
+    scores = scores.held()
     column = np.arange(len(genomes)) if place is None else place
-    scores = held(scores, scores)
     out = np.zeros((3, len(alike), len(truth)), dtype=np.int64)
     for way, words in enumerate(alike):
         kinds = np.stack([_kind_of(genomes, word) for word in words.split("+")], axis=1)

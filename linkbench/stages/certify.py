@@ -76,7 +76,7 @@ def _ranks(task: Task, attacker: Attacker, table: Genomes, target: Target) -> tu
         scores = ranked_scores(there, asked, attacker)
         column = target.truth if asked.place is None else asked.place[target.truth]
         distinct, of_photo = np.unique(column, return_inverse=True)
-        ranks = ranking.count_ranks(
+        ranks = count_ranks(
             scores._replace(row=np.repeat(asked.row, len(distinct)), column=np.tile(distinct, len(every)))
         )
     better, tied = (part.reshape(len(every), len(distinct)).T[of_photo] for part in ranks)

@@ -18,7 +18,7 @@ from linkbench.attackers.pooling import units
 from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError, PluginError
 from linkbench.harness.proposals import Here, Proposer
-from linkbench.metrics.ranking import TIE, Scores, UnsteadyScoresError
+from linkbench.metrics.scores import ROWS, TIE, Scores, UnsteadyScoresError
 from linkbench.plan.task import Task
 
 FOLDS = 5
@@ -248,20 +248,34 @@ class Scoring:
             self.parts.append((asked, attacker.learn(training, shown.array(f"{number}/labels")), count))
 
     def score(self, given: Parcel) -> Parcel:
-        """scores [R, m] of all photos and the genomes from meta start to stop, or those in columns int64 [m]."""
-        columns = given.arrays.get("columns", slice(given.meta.get("start"), given.meta.get("stop")))
+        """scores [r, m] of the rows from meta start to stop, and the genomes in columns: int64 [m], or meta first to
+        last."""
+        columns = given.arrays.get("columns", slice(given.meta.get("first"), given.meta.get("last")))
         ancestry = None if self.ancestry is None else self.ancestry[columns]
         some = Genomes(self.schema, np.zeros(0, "S1"), self.kept[columns], ancestry)
-        found = [
-            real_numbers(self.attacker.score(evidence, some, learned), (count, len(some)), self.attacker)
-            for evidence, learned, count in self.parts
-        ]
+        found, begin = [], 0
+        for evidence, learned, count in self.parts:
+            start, stop = max(given.meta["start"] - begin, 0), min(given.meta["stop"] - begin, count)
+            if start < stop:
+                asked = evidence if (start, stop) == (0, count) else _of_rows(evidence, start, stop)
+                scores = self.attacker.score(asked, some, learned)
+                found.append(real_numbers(scores, (stop - start, len(some)), self.attacker))
+            begin += count
         return Parcel({"scores": np.concatenate(found)}, {})
 
     def compete(self, given: Parcel) -> Parcel:
         """The scores [n, m] of a population after it has competed."""
         scores = given.arrays["scores"]
         return Parcel({"scores": real_numbers(self.attacker.compete(scores), scores.shape, self.attacker)}, {})
+
+
+def _of_rows(evidence: Evidence, start: int, stop: int) -> Evidence:
+    """The evidence behind some rows of scores: photos, or people where their photos are scored together."""
+    if evidence.person is None:
+        return evidence.rows(np.arange(start, stop))
+    some = evidence.rows(np.flatnonzero((start <= evidence.person) & (evidence.person < stop)))
+    assert some.person is not None
+    return replace(some, person=some.person - start)
 
 
 def _part(artefact: Artefact, name: str) -> Array | None:
@@ -276,42 +290,40 @@ UNSTEADY = "gave other scores when it was asked about the same photos and genome
 AGAIN = 64
 """Genomes that foreign code is asked about once more, in another order."""
 
-HELD = 30_000_000
-"""Scores of foreign code that are held, so that each pair is asked about once; of more the digests are compared."""
 
-
-def ranked_scores(there: Proposer, asked: Question, attacker: Attacker) -> Scores:
+def ranked_scores(
+    there: Proposer, asked: Question, attacker: Attacker, start: int = 0, stop: int | None = None
+) -> Scores:
     """The attacker's scores, computed once for photos with equal evidence and genomes with equal probabilities.
 
-    Raises PluginError for what is no table of scores.
+    start, stop: the rows that will be asked for; foreign code is asked about all at once where they are few. Raises
+    PluginError for what is no table of scores, UnsteadyScoresError for foreign code that gives others when asked again.
     """
 
-    def ask(given: Parcel, columns: int) -> Array:
-        shape = (asked.rows, columns)
-        answer = there.call("score", given, most=8 * shape[0] * shape[1])
+    def ask(rows: slice, columns: int, what: Parcel) -> Array:
+        shape = (rows.stop - rows.start, columns)
+        what.meta.update(start=rows.start, stop=rows.stop)
+        answer = there.call("score", what, most=8 * shape[0] * shape[1])
         return check_scores(answer.arrays.get("scores"), shape, attacker)
 
-    def block(start: int, stop: int) -> Array:
-        return ask(Parcel({}, {"start": start, "stop": stop}), stop - start)
+    def block(rows: slice, columns: slice) -> Array:
+        return ask(rows, columns.stop - columns.start, Parcel({}, {"first": columns.start, "last": columns.stop}))
 
-    scores = Scores(block, asked.row, asked.column, asked.rows, len(asked.kept), asked.weight)
+    steady = _steady(block) if there.foreign else block
+    scores = Scores(steady, asked.row, asked.column, asked.rows, len(asked.kept), asked.weight)
     if not there.foreign:
         return scores
+    if (start, stop) == (0, None):
+        scores = scores.held()
     few = np.random.default_rng(len(asked.kept)).permutation(len(asked.kept))[:AGAIN]
-    once = ask(Parcel({"columns": few}, {}), len(few))
-    found = held(scores, scores._replace(block=_steady(block)))
-    again = np.concatenate([found.block(column, column + 1) for column in few.tolist()], axis=1)
-    if (np.abs(again - once) > TIE * np.maximum(1, np.abs(once))).any():
-        raise UnsteadyScoresError(UNSTEADY)
-    return found
-
-
-def held(scores: Scores, otherwise: Scores) -> Scores:
-    """The same scores, computed once and kept, or `otherwise` where there are more than HELD."""
-    if scores.rows * scores.columns > HELD:
-        return otherwise
-    table = np.concatenate([found for _, found in scores.blocks()], axis=1)
-    return scores._replace(block=lambda start, stop: table[:, start:stop])
+    last = asked.rows if stop is None else min(stop, asked.rows)
+    for first in range(start, last, ROWS):
+        rows = slice(first, min(first + ROWS, last))
+        once = np.concatenate([scores.block(rows, slice(column, column + 1)) for column in few.tolist()], axis=1)
+        again = ask(rows, len(few), Parcel({"columns": few}, {}))
+        if (np.abs(again - once) > TIE * np.maximum(1, np.abs(once))).any():
+            raise UnsteadyScoresError(UNSTEADY)
+    return scores
 
 
 def own_scores(attacker: Attacker, genomes: Genomes, target: Target, *, group: bool = True) -> Scores:
@@ -320,14 +332,14 @@ def own_scores(attacker: Attacker, genomes: Genomes, target: Target, *, group: b
     return ranked_scores(Here(Scoring.of(attacker, asked)), asked, attacker)
 
 
-def _steady(block: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
+def _steady(block: Callable[[slice, slice], Array]) -> Callable[[slice, slice], Array]:
     """The same blocks; raises UnsteadyScoresError for one that differs from what it was before, by its digest."""
-    known: dict[tuple[int, int], bytes] = {}
+    known: dict[tuple[int, ...], bytes] = {}
 
-    def compared(start: int, stop: int) -> Array:
-        found = block(start, stop)
+    def compared(rows: slice, columns: slice) -> Array:
+        found = block(rows, columns)
         digest = hashlib.sha256(np.ascontiguousarray(found).view(np.uint8).data).digest()
-        if known.setdefault((start, stop), digest) != digest:
+        if known.setdefault((rows.start, rows.stop, columns.start, columns.stop), digest) != digest:
             raise UnsteadyScoresError(UNSTEADY)
         return found
 

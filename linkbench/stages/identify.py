@@ -16,11 +16,14 @@ from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError
 from linkbench.harness.proposals import Shown, network_only, proposing
 from linkbench.metrics import ranking
+from linkbench.metrics.counting import count_ranks, roc_by_score
+from linkbench.metrics.rounds import thinned
+from linkbench.metrics.scores import Scores
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.registry.spec import Spec
 from linkbench.stages.build import BuildingCohort, built_cohort
-from linkbench.stages.link import curve, split_people
+from linkbench.stages.link import split_people
 from linkbench.stages.train import judging
 
 if TYPE_CHECKING:
@@ -193,7 +196,7 @@ class Naming:
 def rank(task: Task) -> Artefact:
     """Where the right person stands in the identifier's order of everybody in the gallery, for each probe.
 
-    Arrays as of linkbench.stages.link.rank, and cmc float64 [people]: how often the right person is among the k first.
+    Arrays as of linkbench.stages.rank.rank, and cmc float64 [people]: how often the right person is among the k first.
     """
     spec = task.specs["identifier"]
     identifier: Identifier = spec.plugin()
@@ -219,8 +222,8 @@ def rank(task: Task) -> Artefact:
         raise InputError(
             f"{where} gave scores of shape {found}, expected finite numbers of shape {list(shape)}; mend the plugin"
         )
-    scores = ranking.Scores.dense(table, np.searchsorted(names, people.identity[asked]))
-    ranks, roc = ranking.count_ranks(scores), ranking.roc_by_score(scores)
+    scores = Scores.dense(table, np.searchsorted(names, people.identity[asked]))
+    ranks, roc = count_ranks(scores), roc_by_score(scores)
     by_k = ranking.roc_by_k(ranks, len(names))
     return Artefact(
         {
@@ -229,8 +232,8 @@ def rank(task: Task) -> Artefact:
             "better": ranks.better,
             "tied": ranks.tied,
             "auc_parts": roc.parts,
-            **curve("score", roc),
-            **curve("k", by_k),
+            **thinned("score", roc),
+            **thinned("k", by_k),
             "cmc": by_k.true[1:],
         },
         {"population": len(names), "auc": roc.auc},

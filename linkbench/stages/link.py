@@ -1,4 +1,4 @@
-"""The stages that need no photos: genomes, cohort, published predictions, rank and measure."""
+"""The stages that need no photos: genomes, cohort, published predictions and measure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.api.base import Attacker
 from linkbench.api.data import (
     TEST,
     TRAIN,
@@ -19,17 +18,11 @@ from linkbench.api.data import (
     check_cohort,
     most_likely,
 )
-from linkbench.errors import InputError, PluginError
+from linkbench.errors import InputError
 from linkbench.harness import redraw
-from linkbench.harness.proposals import proposing
-from linkbench.metrics import open_set, ranking
 from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
-from linkbench.registry.foreign import foreign
-from linkbench.stages.alike import ranks_among_alike
 from linkbench.stages.build import built_cohort, built_genomes
-from linkbench.stages.evidence import gather, question, ranked_scores
-from linkbench.stages.matching import Match, check_size, matched
 
 
 def genomes(task: Task) -> Artefact:
@@ -80,88 +73,6 @@ def published(task: Task) -> Artefact:
     everybody = np.arange(len(people))
     probabilities = np.asarray(people.predictions)
     return Artefact({"photo": everybody, "probabilities": probabilities}, {})
-
-
-def rank(task: Task) -> Artefact:
-    """Where each photo's true genome stands in the attacker's order of all genomes.
-
-    Photos that are scored together share a rank.
-    """
-    spec = task.specs["attacker"]
-    attacker: Attacker = spec.plugin()
-    table = Genomes.of(task.inputs["genomes"])
-    people = Cohort.of(task.inputs["cohort"])
-    held_out = {kind: task.inputs[kind] for kind in attacker.learns_from() if kind in task.inputs}
-    unprotected = task.inputs.get("unprotected")
-    target = gather(attacker, people, task.inputs["predict"], held_out, task.seed, unprotected, table.ancestry)
-    if attacker.joint:
-        check_size(len(target.photo), len(table))
-    asked = question(table, target, group=not attacker.joint, hidden=bool(foreign([spec])))
-    told = {"question": asked.shown, "genomes": asked.genomes()}
-    more: dict[str, Any] = {}
-    settings = Measure.model_validate(task.settings)
-    who = f"attacker {spec.label}"
-    with proposing(Task(told, task.specs, {}, 0, task.device), "linkbench.stages.evidence:Scoring", who) as there:
-        try:
-            if attacker.joint:
-                match = Match(attacker, there, asked)
-                scores, more = matched(match, len(table), target, settings, seeds.derive(task.seed, "matching"))
-            else:
-                scores = ranked_scores(there, asked, attacker)
-            ranks, roc, counted = _places(attacker, scores, len(target.photo), len(table))
-            if settings.alike and not attacker.joint:  # whose scores among a few are not those among all genomes
-                more = ranks_among_alike(scores, asked.place, table, target.truth, settings.alike)
-        except ranking.UnsteadyScoresError as error:
-            raise PluginError(f"{who} {error}; a score may depend on nothing but its photo and genome") from None
-    if counted is not None and not attacker.joint:
-        more |= _open_set(counted, settings)
-    return Artefact(
-        {
-            "photo": target.photo,
-            "identity": people.identity[target.photo],
-            "better": ranks.better,
-            "tied": ranks.tied,
-            "auc_parts": roc.parts,
-            **curve("score", roc),
-            **curve("k", ranking.roc_by_k(ranks, len(table))),
-            **more,
-        },
-        {"population": len(table), "auc": roc.auc, "genomes": task.inputs["genomes"].meta["content"]},
-    )
-
-
-def _open_set(counted: ranking.Tally, settings: Measure) -> dict[str, Any]:
-    """At which scores an attacker would claim, and how often falsely, photo by photo."""
-    sizes, rates = settings.open_sizes(counted.population), settings.fpir
-    if not sizes:
-        return {}
-    found = open_set.thresholds(counted, sizes, rates)
-    return {
-        "score": counted.truth,
-        "open_sizes": np.array(sizes),
-        "open_fpir": np.array(rates),
-        "open_threshold": found.threshold,
-        "open_others": found.others,
-    }
-
-
-def _places(
-    attacker: Attacker, scores: ranking.Scores, photos: int, genomes: int
-) -> tuple[ranking.Ranks, ranking.Roc, ranking.Tally | None]:
-    """Ranks, the curve over thresholds, and what it was counted from."""
-    if attacker.sees:
-        ranks = ranking.count_ranks(scores)
-        counted = ranking.tally(scores)
-        return ranks, ranking.roc_of(counted), counted
-    # every genome ties with every other: nothing to count
-    ranks = ranking.Ranks(np.zeros(photos, np.int64), np.full(photos, genomes - 1))
-    return ranks, ranking.Roc(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5, np.full(photos, 0.5)), None
-
-
-def curve(name: str, roc: ranking.Roc) -> dict[str, Any]:
-    """A ROC curve thinned to at most 400 points, as two arrays."""
-    keep = np.unique(np.linspace(0, len(roc.false) - 1, 400).round().astype(np.int64))
-    return {f"roc_{name}_false": roc.false[keep], f"roc_{name}_true": roc.true[keep]}
 
 
 def measure(task: Task) -> Artefact:

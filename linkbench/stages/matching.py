@@ -18,7 +18,8 @@ from linkbench.api.progress import track
 from linkbench.boundary.messages import Parcel
 from linkbench.errors import InputError
 from linkbench.harness.proposals import Proposer
-from linkbench.metrics.ranking import Scores, count_ranks
+from linkbench.metrics.counting import count_ranks
+from linkbench.metrics.scores import Scores
 from linkbench.metrics.settings import Measure, selection
 from linkbench.stages.evidence import Question, Target, check_scores, ranked_scores
 

@@ -8,15 +8,20 @@ one run has finished another finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from linkbench.api.base import Attacker
 from linkbench.api.data import TEST, Array, Artefact, Stream
+from linkbench.metrics.scores import ROWS
 from linkbench.models.batches import batch_size
 from linkbench.plan.builder import Step
-from linkbench.plan.task import Part
+from linkbench.plan.task import Part, Task
+from linkbench.registry.foreign import foreign
 from linkbench.stages.protect import batches
+from linkbench.stages.rank import join as join_ranks
+from linkbench.stages.rank import rounds_of
 
 NETWORKS, PLAIN = 256, 4096
 """Photos of one part, about: of a stage that goes through networks many times for each photo, and of all others."""
@@ -52,22 +57,57 @@ COUNTS = {
     "linkbench.stages.protect:quality": _of_split,
     "linkbench.stages.train:predict": _of_network,
 }
-"""The stages that can be cut, with what they go through."""
+"""The stages that can be cut batch by batch, with what they go through."""
 
 READ = {"cohort", "protect", "published"}
 """Inputs that tell how many photos there are."""
 
+RANK = "linkbench.stages.rank:rank"
 
-def parts_of(step: Step, read: Callable[[str], Artefact | None], device: str) -> list[Part]:
-    """The parts of a step, none where it stays whole. read: gives an input by its name, None if that is gone."""
+
+class Cut(NamedTuple):
+    """How a step is carried out in parts: none where it stays whole, and how often they are gone through.
+
+    After each round its parts are joined; what they tell together is an input of the next one, `known`.
+    """
+
+    parts: list[Part]
+    rounds: int = 1
+
+
+WHOLE = Cut([])
+
+
+def cut_of(step: Step, read: Callable[[str], Artefact | None], device: str) -> Cut:
+    """The cut of a step. read: gives an input by its name, None if that is gone."""
+    if step.run == RANK:
+        return _cut_of_rank(step, read)
     if step.run not in COUNTS:
-        return []
+        return WHOLE
     inputs = {name: read(name) for name in step.inputs if name in READ}
     found = {name: artefact for name, artefact in inputs.items() if artefact is not None}
     if len(found) < len(inputs) or any("photos" not in found[name].arrays for name in found):
-        return []  # the stage itself says what is wrong
+        return WHOLE  # the stage itself says what is wrong
     count, shape = COUNTS[step.run](step, found)
-    size = _size(step, shape, device)
+    return Cut(_parts(count, _size(step, shape, device)))
+
+
+def _cut_of_rank(step: Step, read: Callable[[str], Artefact | None]) -> Cut:
+    """A ranking is cut by rows of scores, of which there are as many as photos where probabilities are seen."""
+    attacker: Attacker = step.specs["attacker"].plugin()
+    if attacker.joint or "probabilities" not in attacker.sees:
+        return WHOLE
+    if attacker.learns_from() and foreign(step.specs.values()):
+        return WHOLE  # it would learn anew in the process of each part
+    predicted = read("predict")
+    if predicted is None:
+        return WHOLE
+    parts = _parts(len(predicted.array("photo")), max(1, PLAIN // ROWS) * ROWS)
+    genomes = read("genomes") if parts else None
+    return WHOLE if genomes is None else Cut(parts, rounds_of(step.settings, len(genomes.array("log_p"))))
+
+
+def _parts(count: int, size: int) -> list[Part]:
     return [Part(start, min(start + size, count)) for start in range(0, count, size)] if count >= 2 * size else []
 
 
@@ -85,6 +125,14 @@ def _grain(step: Step, shape: tuple[int, ...], device: str) -> int:
         return batch_size(shape[-1], device)
     first = batches(1 << 20, shape, device)[0]
     return int(first.stop - first.start)
+
+
+def join(task: Task, run: str, parts: Sequence[Artefact]) -> Artefact:
+    """The artefact of the whole stage, or of a round of it; where it has rounds, with the inputs of the stage.
+
+    Raises ValueError where parts tell different things of the whole.
+    """
+    return join_ranks(task, parts) if run == RANK else joined(parts)
 
 
 def joined(parts: Sequence[Artefact]) -> Artefact:
@@ -110,7 +158,7 @@ def _one_after_the_other(arrays: list[Array]) -> Stream:
     return Stream((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype, blocks())
 
 
-def marked(artefact: Artefact, part: Part) -> Artefact:
-    """What a stage left of a part, told from everything else that may hold the same arrays."""
-    meta: dict[str, Any] = {**artefact.meta, "part": list(part)}
+def marked(artefact: Artefact, part: Part, turn: int) -> Artefact:
+    """What a stage left of a part in a round, told from everything else that may hold the same arrays."""
+    meta: dict[str, Any] = {**artefact.meta, "part": [*part, turn]}
     return Artefact(artefact.arrays, meta)

@@ -65,11 +65,13 @@ class Perturbing:
         self.models = models_of(task)
         self.defence = Defence(defender, known, self.who)
         self.learned: dict[int, Any] = {}
+        self.learned_with: dict[int, int] = {}
 
     def learn(self, given: Parcel) -> Parcel:
         """Work out what there is to work out. meta: seed; number, under which it is remembered, 0 if none is given."""
-        study = self._study_set(int(given.meta["seed"]))
-        self.learned[int(given.meta.get("number", 0))] = self.defence.learn(study)
+        number, seed = int(given.meta.get("number", 0)), int(given.meta["seed"])
+        if self.learned_with.get(number) != seed:  # or it did so for another part
+            self.learned[number], self.learned_with[number] = self.defence.learn(self._study_set(seed)), seed
         return Parcel({}, {})
 
     def _study_set(self, seed: int) -> StudySet:
@@ -170,7 +172,7 @@ def known_to(task: Task, defender: Defender, people: Cohort, photo: Array, clean
     )  # fmt: skip
     check_known(defender, there, f"defender {task.specs['defender'].label}")
     specs = {role: spec for role, spec in task.specs.items() if role in ("defender", "channel")}
-    return Task({"known": known, **models}, specs, {}, seed, task.device)
+    return Task({"known": known, **models}, specs, {}, seed, task.device, whole=task.whole)
 
 
 def named(people: Cohort, photo: Array) -> Cohort:
