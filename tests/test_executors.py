@@ -112,6 +112,15 @@ def test_the_command_takes_workers_and_a_script_needs_no_guard(tmp_path: Path, h
 
 
 @pytest.mark.slow
+def test_two_workers_and_a_bucket_give_the_bytes_of_a_folder(
+    bucket: Any, tmp_path: Path, everything: dict[str, Any]
+) -> None:
+    """Workers and driver have a cache folder in common and nothing else."""
+    lb.run(EVERYTHING, store=f"s3://{bucket.name}/p", out=tmp_path / "out", workers=2)
+    assert written(tmp_path / "out") == everything
+
+
+@pytest.mark.slow
 def test_a_stage_that_takes_its_process_along_is_named_and_loses_nothing_else(tmp_path: Path) -> None:
     run = Run(trivial_stages.plan(6, "crash", "leave"), Store(tmp_path), executor=local.Local(workers=2))
     run.execute()
