@@ -1,4 +1,4 @@
-"""Speed of the linkage engine, as ratios. Run: python benchmarks/ranking.py [--large]
+"""Speed of the linkage engine, as ratios. Run: python benchmarks/linkage.py [--large]
 
 1. All success curves of the paper's matching (one setting, k = 1, 3, 5, every n from 10 to 456) against the authors'
    script, which took 294 s on two cores for its windows of n = 10, 20, ..., 460.
@@ -21,7 +21,8 @@ from linkbench.attackers.predicted import Predicted
 from linkbench.cohorts.paper_tables import PaperTablesCohort
 from linkbench.genomes.paper_tables import PaperTables
 from linkbench.metrics import ranking
-from linkbench.stages.evidence import gather, ranked_scores
+from linkbench.metrics.counting import count_ranks
+from linkbench.stages.evidence import gather, own_scores
 
 AUTHORS_SECONDS = 294.0
 
@@ -34,8 +35,8 @@ def paper_curves() -> None:
     times = []
     for _ in range(7):
         begun = time.perf_counter()
-        scores = ranked_scores(Predicted(), genomes, gather(Predicted(), people, predicted, None))
-        ranks = ranking.count_ranks(scores)
+        scores = own_scores(Predicted(), genomes, gather(Predicted(), people, predicted, {}, 0))
+        ranks = count_ranks(scores)
         curves = ranking.success_curves(ranks, len(genomes), (1, 3, 5), sizes)
         times.append(time.perf_counter() - begun)
     own = statistics.median(times)
@@ -57,7 +58,7 @@ def large(photos: int, size: int) -> None:
     seen = Artefact({"photo": np.arange(photos), "probabilities": one_hot(variants, PAPER)}, {})
     for attacker in (Predicted(), Calibrated()):
         begun = time.perf_counter()
-        ranks = ranking.count_ranks(ranked_scores(attacker, genomes, gather(attacker, people, seen, seen)))
+        ranks = count_ranks(own_scores(attacker, genomes, gather(attacker, people, seen, {"clean": seen}, 0)))
         seconds = time.perf_counter() - begun
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         name = type(attacker).__name__.lower()

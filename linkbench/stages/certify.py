@@ -8,7 +8,8 @@ from linkbench.api.base import Attacker
 from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes
 from linkbench.errors import InputError
 from linkbench.harness.proposals import proposing
-from linkbench.metrics import certificates, ranking
+from linkbench.metrics import certificates
+from linkbench.metrics.counting import count_ranks
 from linkbench.plan.task import Task
 from linkbench.registry.foreign import foreign
 from linkbench.stages.evidence import Lesson, Target, gather, question, ranked_scores
