@@ -10,7 +10,9 @@ from coloured import cohort, data, task
 
 from linkbench.api.knowledge import StudySet
 from linkbench.api.seeds import derive
+from linkbench.api.training_data import Report
 from linkbench.defenders.fawkes import Fawkes
+from linkbench.errors import InputError
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.standard import Standard
 from linkbench.registry.registry import registry
@@ -94,3 +96,31 @@ def test_a_shortcut_of_his_own_is_no_cure_but_clean_copies_keep_reading() -> Non
         seen[clean] = float(hits.mean())
     assert seen[1.0] > seen[0.0] + 0.1, seen
     assert Standard.model_fields.keys() <= Adaptive.model_fields.keys()
+
+
+def test_several_tools_each_protect_all_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learned from: the photos after the first tool, after the second, and the clean part of them once more."""
+    from linkbench.models import training
+
+    given: list[Any] = []
+    monkeypatch.setattr(training, "fit", lambda network, room, plan: given.append(
+        [examples.photos.batch(np.arange(len(examples))).numpy() for examples in (room.training, room.validation)]
+        + [room.training.labels]) or Report())  # fmt: skip
+    room = data(12, 6)
+    tools = [{"use": "noise", "epsilon": 0.1}, {"use": "blur", "sigma": 2.0}]
+    network = parse_spec("architecture", {"use": "small-cnn", "width": 4, "depth": 3}, ())[0][0].plugin()
+    made = network.build(room.schema, 32)
+    Adaptive(tools=tools, clean=0.5).train(made, room)
+    for tool in tools:
+        Adaptive(defender=tool, clean=0.5).train(made, room)
+    (training_photos, validation, labels), (first, *_), (second, *_) = given
+    before = room.training.photos.batch(np.arange(12)).numpy()
+    assert len(training_photos) == 12 + 12 + 6
+    assert len(validation) == 12
+    np.testing.assert_array_equal(training_photos[:12], first[:12])
+    np.testing.assert_array_equal(training_photos[12:24], second[:12])
+    np.testing.assert_array_equal(training_photos[24:], first[12:])
+    assert all((photo == before).all(axis=(1, 2, 3)).any() for photo in training_photos[24:])
+    np.testing.assert_array_equal(labels[12:24], room.training.labels)
+    with pytest.raises(InputError, match="'to: all' means the defenders of a scenario"):
+        Adaptive(to="all").train(made, room)

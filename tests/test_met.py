@@ -129,3 +129,15 @@ def test_each_network_learns_from_its_own_tool(tmp_path: Path) -> None:
     weights = {cell.defender: run.artefact(cell.steps["train"]).arrays for cell in found.cells if cell.model == "knows"}
     some = next(name for name, array in weights["none"].items() if array.ndim > 1)
     assert len({bytes(arrays[some]) for arrays in weights.values()}) == 3
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_all_tools_of_a_scenario_can_be_adapted_to_at_once(inside: bool) -> None:
+    noise = "{use: noise, epsilon: 0.05}"
+    mixtures = (f"{{use: adaptive, {how}, epochs: 1}}" for how in ("to: all", f"tools: [{noise}, {TOOL}], to: all"))
+    every, listed = (plan(f"{{use: jpeg, recipe: {each}}}" if inside else each) for each in mixtures)
+    trained = {cell.steps["train"] for cell in every.cells if cell.model == "knows"}
+    assert len(trained) == 1, "one network, whoever is met"
+    assert trained == {cell.steps["train"] for cell in listed.cells if cell.model == "knows"}
+    with pytest.raises(ScenarioError, match="must be 'named' or 'all'"):
+        plan("{use: adaptive, to: some}")

@@ -121,7 +121,8 @@ DefenderSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("defender")
 MetDefender = Annotated[dict[str, Any] | None, BeforeValidator(_NestedSpec("defender", open=True))]
 """A defender inside a recipe; None for the one that the model meets, so that a network is trained for each of them."""
 
-DefenderSpecs = Annotated[list[DefenderSpec], Field(min_length=1)]
+MaybeDefenders = list[DefenderSpec]
+DefenderSpecs = Annotated[MaybeDefenders, Field(min_length=1)]
 """One or more defenders inside another plugin's parameters."""
 
 GenomesSpec = Annotated[dict[str, Any], BeforeValidator(_NestedSpec("genomes"))]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
 from linkbench.api.base import Defender
@@ -15,6 +17,13 @@ from linkbench.api.training_data import Examples, Photos, TrainingData
 from linkbench.errors import InputError
 from linkbench.harness.defend import defend
 from linkbench.models.batches import batch_size
+
+
+class Tool(NamedTuple):
+    """A defender, and what `linkbench.harness.defend.learn` gave it."""
+
+    defender: Defender
+    learned: Any
 
 
 def need_trained(data: TrainingData, defender: Defender, name: str, who: str) -> None:
@@ -29,33 +38,32 @@ def protected_examples(
     data: TrainingData,
     examples: Examples,
     network: nn.Module,
-    defender: Defender,
-    learned: Any,
+    tools: Sequence[Tool],
     file: Path,
     purpose: str,
     also: Array | None = None,
 ) -> Examples:
-    """The examples with protected photos, held as float32 in a file that must outlive them.
+    """The examples with photos protected by a tool, then by the next, held as float32 in a file that must outlive them.
 
-    network: the predictor that the defender sees; learned: what `linkbench.harness.defend.learn` gave; purpose: names
-    the random numbers; also: int64 [m], examples that follow once more with their photos as they were.
+    network: the predictor that tools see; purpose: names the random numbers; also: int64 [m], examples that follow once
+    more with their photos as they were.
     """
-    every = np.concatenate([np.arange(len(examples)), np.arange(0) if also is None else also])
+    count = len(examples)
+    every = np.concatenate([*[np.arange(count)] * len(tools), np.arange(0) if also is None else also])
     if not len(every):
         return examples
     edge = examples.photos.size
     out = np.memmap(file, np.float32, "w+", shape=(len(every), 3, edge, edge))
     step = max(1, batch_size(edge, data.device) // 4)
     for start in range(0, len(every), step):
-        index = every[start : start + step]
-        photos = examples.photos.batch(index)
-        changed = max(0, min(step, len(examples) - start))
-        if changed:
-            before = photos[:changed].to(data.device)
-            photos[:changed] = defend(
-                data, defender, before, index[:changed], network, purpose, examples=examples, learned=learned
-            ).cpu()
-        out[start : start + len(index)] = photos.numpy()
+        out[start : start + step] = examples.photos.batch(every[start : start + step]).numpy()
+    for number, (defender, learned) in enumerate(tools):
+        named = f"{purpose} {number}" if number else purpose
+        for start in range(number * count, (number + 1) * count, step):
+            place = slice(start, min(start + step, (number + 1) * count))
+            before = torch.from_numpy(np.array(out[place])).to(data.device)
+            changed = defend(data, defender, before, every[place], network, named, examples=examples, learned=learned)
+            out[place] = changed.cpu().numpy()
     return dataclasses.replace(
         examples,
         photos=Photos(out),

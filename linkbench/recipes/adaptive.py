@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from linkbench.api.base import Defender
-from linkbench.api.fields import Fraction01, MetDefender, nested
+from linkbench.api.fields import Fraction01, MaybeDefenders, MetDefender, nested
 from linkbench.recipes.standard import Standard
 from linkbench.registry.spec import known_tool, nested_plugin
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Adaptive(Standard):
     """Train on protected photos (Radiya-Dixit & Tramer 2021), protected once, by the very tool, a poison included.
 
+    With several `tools`, or `to: all`, each of them protects all the photos, and one network learns from all of that.
     The attacker runs the tool on photos of his own people with random numbers of his own: what it learns from photos
     it learns from those. A photo that reached him poisoned is protected once more; he cannot tell it from others.
     Where the defender must see a predictor it sees the model named by `start:`; without one, the network is first
@@ -38,6 +39,10 @@ class Adaptive(Standard):
         None,
         "the tool that protects the training photos; null: each that the model meets, one network each",
     )
+    tools: MaybeDefenders = nested("defender", [], "several tools instead, each of which protects all training photos")
+    to: Literal["named", "all"] = Field(
+        "named", description="all: `tools` are all defenders of the scenario but 'none', at every budget"
+    )
     clean: Fraction01 = Field(
         0.0, description="part of the training photos that is learned from as it was, too, beside its protected copy"
     )
@@ -51,17 +56,17 @@ class Adaptive(Standard):
 
         from linkbench.api.training_data import Report
         from linkbench.harness.defend import learn
-        from linkbench.harness.protected_examples import protected_examples
+        from linkbench.harness.protected_examples import Tool, protected_examples
         from linkbench.models.training import fit
 
-        defender: Defender = nested_plugin(known_tool(self.defender, "adaptive"), "defender")
+        defenders = self._defenders()
         before = Report()
-        if not data.started and "predictor" in defender.needs:
+        if not data.started and any("predictor" in defender.needs for defender in defenders):
             plain = Standard(**self.model_dump(include=set(Standard.model_fields)))
             before = plain.train(network, data)
-        learned = learn(data, defender, network, "adaptive")
+        tools = [Tool(defender, learn(data, defender, network, "adaptive")) for defender in defenders]
         with TemporaryDirectory(prefix="linkbench-") as folder:
-            seen = (network, defender, learned)
+            seen = (network, tools)
             training = protected_examples(
                 data, data.training, *seen, Path(folder, "training"), "adaptive training", also=self._clean(data)
             )
@@ -70,6 +75,16 @@ class Adaptive(Standard):
             report = fit(network, protected, self.plan("adaptive"))
             del protected, training, validation  # maps must be closed before the folder goes
         return before.followed_by(report)
+
+    def _defenders(self) -> list[Defender]:
+        """Raises InputError where the recipe does not say whom it adapts to."""
+        from linkbench.errors import InputError
+
+        if self.to == "all" and not self.tools:
+            raise InputError("adaptive: 'to: all' means the defenders of a scenario, and there is none; name 'tools'")
+        if not self.tools:
+            return [nested_plugin(known_tool(self.defender, "adaptive"), "defender")]
+        return [nested_plugin(each, "defender") for each in self.tools]
 
     def _clean(self, data: TrainingData) -> Array:
         """int64 [m], the training photos that are learned from as they are, too."""

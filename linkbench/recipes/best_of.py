@@ -87,7 +87,7 @@ class BestOf(Recipe):
     def _judges(self, network: nn.Module, data: TrainingData, file: Path) -> Examples:
         """The validation photos that decide."""
         from linkbench.harness.defend import learn
-        from linkbench.harness.protected_examples import need_trained, protected_examples
+        from linkbench.harness.protected_examples import Tool, need_trained, protected_examples
 
         tool = known_tool(self.defender, "best-of")
         if tool["use"] == "none":
@@ -95,7 +95,7 @@ class BestOf(Recipe):
         defender: Defender = nested_plugin(tool, "defender")
         need_trained(data, defender, tool["use"], "best-of")
         learned = learn(data, defender, network, "best-of")
-        return protected_examples(data, data.validation, network, defender, learned, file, "best-of")
+        return protected_examples(data, data.validation, network, [Tool(defender, learned)], file, "best-of")
 
     def _choose(self, network: nn.Module, data: TrainingData, judges: Examples) -> Report:
         """Train all, put the winner's weights into the network and tell of all."""

@@ -66,7 +66,7 @@ class Purify(Countermeasure):
     def _protected(self, data: TrainingData, item: dict[str, Any], file: Path) -> Examples:
         """The training photos after one tool."""
         from linkbench.harness.defend import learn
-        from linkbench.harness.protected_examples import need_trained, protected_examples
+        from linkbench.harness.protected_examples import Tool, need_trained, protected_examples
 
         if item["use"] == "none":
             return data.training
@@ -74,7 +74,7 @@ class Purify(Countermeasure):
         need_trained(data, defender, item["use"], "purify")
         assert data.network is not None
         learned = learn(data, defender, data.network, "purify")
-        return protected_examples(data, data.training, data.network, defender, learned, file, "purify")
+        return protected_examples(data, data.training, data.network, [Tool(defender, learned)], file, "purify")
 
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
         from linkbench.models.unet import cleaned

@@ -161,7 +161,12 @@ def every(specs: Iterable[Spec]) -> Iterator[Spec]:
 
 
 def open_fields(spec: Spec) -> list[str]:
-    """Parameters of a recipe that stand for the defender that is met, see `linkbench.api.fields.MetDefender`."""
+    """Parameters of a recipe that stand for the defender that is met, see `linkbench.api.fields.MetDefender`.
+
+    None where it lists the tools that it adapts to.
+    """
+    if spec.params.get("tools"):
+        return []
     fields = registry().load(spec.kind, spec.name).model_fields if spec.kind == "recipe" else {}
     names = {field.alias or key: field.json_schema_extra for key, field in fields.items()}
     return [

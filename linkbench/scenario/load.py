@@ -17,6 +17,7 @@ from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
 from linkbench.scenario.bounds import MOST_CELLS
 from linkbench.scenario.checks import starting_predictor
 from linkbench.scenario.file import Model, ModelEntry, Scenario, TaskFile
+from linkbench.scenario.met import facing_all
 from linkbench.scenario.overrides import override
 from linkbench.scenario.tasks import TASKS, forms, task_of
 from linkbench.scenario.yaml import Document, location_name, read_yaml
@@ -42,6 +43,7 @@ def parse_scenario(written: Document, overrides: tuple[str, ...] = (), most_cell
     file, wrong = _read_form(task.load("form"), document.data)
     specs, problems = _sections(task.load("form"), document.data)
     models, more = _models(document.data.get("models") or [])
+    models = [facing_all(model, specs["defenders"]) for model in models]
     wrong += [*problems, *more]
     cells = _cells(file, specs, models)
     if cells > most_cells:

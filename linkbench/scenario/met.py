@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from linkbench.registry.spec import Spec, Wrong, every, nested_specs, open_fields
@@ -19,19 +20,36 @@ def facing(model: Model, tool: Spec) -> Model:
 
 
 def _filled(recipe: Spec, tool: Spec) -> Spec:
-    params: dict[str, Any] = {**recipe.params, **dict.fromkeys(open_fields(recipe), _inside(tool))}
-    inner: dict[str, list[dict[str, Any]]] = {}
-    for key, spec in nested_specs(recipe):
-        if spec.kind == "recipe":
-            inner.setdefault(key, []).append(_inside(_filled(spec, tool)))
-    for key, recipes in inner.items():
-        params[key] = recipes if isinstance(recipe.params[key], list) else recipes[0]
-    return recipe._replace(params=params)
+    filled = recipe._replace(params={**recipe.params, **dict.fromkeys(open_fields(recipe), _inside(tool))})
+    return _with_inner(filled, lambda inner: _filled(inner, tool))
 
 
 def _inside(spec: Spec) -> dict[str, Any]:
     """A plugin as it stands inside another."""
     return {"use": spec.name, "params": spec.params}
+
+
+def facing_all(model: Model, tools: list[Spec]) -> Model:
+    """The model as it is trained where it adapts to all defenders of its scenario (`to: all`)."""
+    inside = [_inside(tool) for tool in tools if tool.name != "none"]
+    return model._replace(recipe=_told(model.recipe, inside))
+
+
+def _told(recipe: Spec, tools: list[dict[str, Any]]) -> Spec:
+    if recipe.params.get("to") == "all" and not recipe.params["tools"]:
+        recipe = recipe._replace(params={**recipe.params, "tools": tools})
+    return _with_inner(recipe, lambda inner: _told(inner, tools))
+
+
+def _with_inner(recipe: Spec, changed: Callable[[Spec], Spec]) -> Spec:
+    """The recipe with those inside it changed."""
+    params, inner = dict(recipe.params), dict[str, list[dict[str, Any]]]()
+    for key, spec in nested_specs(recipe):
+        if spec.kind == "recipe":
+            inner.setdefault(key, []).append(_inside(changed(spec)))
+    for key, recipes in inner.items():
+        params[key] = recipes if isinstance(recipe.params[key], list) else recipes[0]
+    return recipe._replace(params=params)
 
 
 def wrongly_open(models: list[Model], seen: set[str]) -> list[Wrong]:
