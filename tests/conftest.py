@@ -23,6 +23,7 @@ from linkbench.leaderboard.collect import make
 from linkbench.plan.make import make_plan
 from linkbench.registry import code_digest as code
 from linkbench.registry import registry as plugins
+from linkbench.results.conclusions import Reached
 from linkbench.results.folder import collect, describe
 from linkbench.results.results import Results
 from linkbench.results.table import Row
@@ -163,7 +164,7 @@ def paper_rows(
     plan = make_plan(load_scenario(SCENARIOS / "paper-matching.yaml", changes))
     outcome = Run(plan, Store(tmp_path_factory.mktemp("paper"))).execute()
     out: dict[tuple[str, str], dict[tuple[str, int | None, int | None], Row]] = {}
-    for row in collect(plan, outcome):
+    for row in collect(plan, outcome, Reached(lambda cell: outcome.cells[cell]["rank"])):
         setting = "ideal" if "ideal" in row.genomes else "realistic"
         out.setdefault((setting, row.attacker), {})[(row.metric, row.k, row.n)] = row
     return out
@@ -206,7 +207,8 @@ def made_board(folder: Path, text: str) -> Path:
         outcome = Run(plan, Store(folder / "store")).execute()
     assert not outcome.failures
     out = folder / "results" / "small"
-    results = Results(collect(plan, outcome), describe(scenario, plan, outcome, "cpu", {}))
+    counted = Reached(lambda cell: outcome.cells[cell]["rank"])
+    results = Results(collect(plan, outcome, counted), describe(scenario, plan, outcome, "cpu", {}, counted))
     write(out, results, outcome, lambda _: "")
     take_in(folder / "leaderboard", make(out, store=Store(folder / "store")))
     return folder

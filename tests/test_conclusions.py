@@ -17,7 +17,7 @@ from linkbench.errors import InputError
 from linkbench.plan.facts import CellFacts
 from linkbench.report import brief, summary, terminal
 from linkbench.results.cells import Roles
-from linkbench.results.conclusions import ANY, conclude, from_json, to_json
+from linkbench.results.conclusions import ANY, Reached, conclude, from_json, to_json
 from linkbench.results.results import Results
 from linkbench.results.verdicts import Photos, Protection, Question, Setting, judge
 
@@ -235,7 +235,7 @@ def run(models: tuple[str, ...] = ("standard",), seeds: tuple[int, ...] = (0,)) 
 
 def test_a_run_is_concluded_from_its_stored_ranks() -> None:
     record, files = run()
-    (found,) = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
+    (found,) = conclude(record["scenario"], record["cells"], record["sees"], Reached(files.__getitem__))
     assert found.place == {"cohort": "c", "genomes": "g", "model": "standard", "channel": "png"}
     assert (found.question.k, found.question.n, found.people, found.photos) == (1, 100, 300, 300)
     assert [finding.yardstick for finding in found.findings] == ["none", "noise", ""], "by plugin, not by label"
@@ -247,7 +247,7 @@ def test_a_run_is_concluded_from_its_stored_ranks() -> None:
 
 def test_the_strongest_of_all_models_counts() -> None:
     record, files = run(models=("standard", "robust"))
-    settings = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
+    settings = conclude(record["scenario"], record["cells"], record["sees"], Reached(files.__getitem__))
     assert [one.place["model"] for one in settings] == ["standard", "robust", ANY]
     (headline,) = summary.headline(settings)
     assert headline.place["model"] == ANY
@@ -258,10 +258,10 @@ def test_the_strongest_of_all_models_counts() -> None:
 
 def test_seeds_are_taken_together_by_person() -> None:
     record, files = run(seeds=(0, 1, 2))
-    (found,) = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
+    (found,) = conclude(record["scenario"], record["cells"], record["sees"], Reached(files.__getitem__))
     assert (found.people, found.photos) == (300, 900)
     record["cells"][0]["failed"] = {"stage": "rank", "reason": "it broke"}
-    (lost,) = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
+    (lost,) = conclude(record["scenario"], record["cells"], record["sees"], Reached(files.__getitem__))
     assert [protection.defender for protection in lost.incomplete] == [record["cells"][0]["defender"]]
     assert lost.plain is None
     assert summary.attack(lost) == "Nothing was measured without a defence (success@1 of 100, guessing 1.0%)."
@@ -269,7 +269,7 @@ def test_seeds_are_taken_together_by_person() -> None:
 
 def test_the_terminal_ends_with_the_conclusion() -> None:
     record, files = run()
-    settings = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
+    settings = conclude(record["scenario"], record["cells"], record["sees"], Reached(files.__getitem__))
     stream = io.StringIO()
     terminal.show(Results([], {"conclusions": to_json(settings)}), Console(file=stream, width=500), full=True)
     last = stream.getvalue().rstrip().splitlines()[-2:]
@@ -285,3 +285,23 @@ def test_damaged_conclusions_are_an_input_error() -> None:
         with pytest.raises(InputError, match="run the scenario again"):
             Results([], {"conclusions": damaged}).conclusions()
     assert Results([], {}).conclusions() == []
+
+
+def test_success_is_counted_once_for_all_who_ask() -> None:
+    """And is the same as when each cell is counted by itself."""
+    ranks = {
+        name: Artefact({"better": better, "tied": 0 * better, "identity": np.arange(6)}, {"population": 50})
+        for name, better in (("a", np.arange(6)), ("b", 3 * np.arange(6)))
+    }
+    asked: list[str] = []
+
+    def load(id_: str) -> Artefact:
+        asked.append(id_)
+        return ranks[id_]
+
+    counted = Reached(load)
+    both, one = counted.of(["a", "b"], 1, 10), counted.of(["b"], 1, 10)
+    assert asked == ["a", "b"]
+    assert one[0] is both[1]
+    np.testing.assert_array_equal(both[0].success, Reached(ranks.__getitem__).of(["a"], 1, 10)[0].success)
+    assert counted.of(["a"], 1, 20)[0].mean < both[0].mean

@@ -14,6 +14,7 @@ from linkbench.plan.make import make_plan
 from linkbench.report import ladder
 from linkbench.results import ladders
 from linkbench.results.cells import Value
+from linkbench.results.conclusions import Reached
 from linkbench.results.folder import read
 from linkbench.results.ladders import STEPS, Climb, Rung, climb, step_of
 from linkbench.results.verdicts import Protection
@@ -95,7 +96,7 @@ def made(ranks: dict[tuple[str, str, str], int]) -> list[ladders.Ladder]:
         )
     scenario = {"measure": {"top_k": [1], "sizes": [10], "resamples": 100}, "models": [{}]}
     sees = {attacker: ["variants"] for _, _, attacker in ranks}
-    return climb(scenario, cells, sees, lambda id_: files[id_])
+    return climb(scenario, cells, sees, Reached(lambda id_: files[id_]))
 
 
 def test_a_defence_falls_at_the_first_step_that_nothing_shows_it_holds() -> None:

@@ -21,7 +21,7 @@ from test_report import EVIL, Page, failure, rows_of, run_of
 from linkbench.execution import preflight
 from linkbench.report import brief, compared, terminal
 from linkbench.results.cells import Value
-from linkbench.results.conclusions import conclude, to_json
+from linkbench.results.conclusions import Reached, conclude, to_json
 from linkbench.results.difference import Difference, Pair, difference
 from linkbench.results.ladders import PLACE as PLACES
 from linkbench.results.ladders import Climb, Ladder, Rung
@@ -33,7 +33,7 @@ from linkbench.scenario.load import load_scenario
 
 def judged() -> Setting:
     record, files = run()
-    (found,) = conclude(record["scenario"], record["cells"], record["sees"], files.__getitem__)
+    (found,) = conclude(record["scenario"], record["cells"], record["sees"], Reached(files.__getitem__))
     return found
 
 

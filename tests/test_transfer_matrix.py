@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from linkbench.api.data import Artefact
 from linkbench.report import as_json, transfer
 from linkbench.results import transfer as matrix
+from linkbench.results.conclusions import Reached
 from linkbench.results.results import Results
 from linkbench.results.transfer import Transfer, cross, taken_away
 from linkbench.results.verdicts import Photos, Question
@@ -42,7 +43,9 @@ def made(linked: dict[tuple[str, str, str], float], seen: dict[str, dict[str, tu
         arrays = {"identity": np.arange(PEOPLE), "better": better, "tied": np.zeros(PEOPLE, int)}
         files[f"c{number}"] = Artefact(arrays, {"population": 100})
     scenario = {"measure": {"top_k": [1], "sizes": [10], "resamples": 200}, "models": MODELS}
-    return cross(scenario, cells, {attacker: ["variants"] for _, _, attacker in linked}, lambda id_: files[id_])
+    return cross(
+        scenario, cells, {attacker: ["variants"] for _, _, attacker in linked}, Reached(lambda id_: files[id_])
+    )
 
 
 EVERY = ("a", "b", "far")

@@ -10,6 +10,7 @@ from linkbench.errors import InputError
 from linkbench.execution.records import Watcher
 from linkbench.execution.run import Run
 from linkbench.results import folder as files
+from linkbench.results.conclusions import Reached
 from linkbench.results.results import Results
 from linkbench.results.writing import write
 from linkbench.scenario.file import Scenario
@@ -34,10 +35,11 @@ def carry_out(
     with watching as watcher:
         outcome = run.execute(watcher)
     previous = {} if out is None else files.previous_run(out)
+    counted = Reached(lambda cell: outcome.cells[cell]["rank"])
     results = Results(
-        files.collect(run.plan, outcome),
-        files.describe(scenario, run.plan, outcome, run.device, previous),
-        lambda cell: outcome.cells[cell]["rank"],
+        files.collect(run.plan, outcome, counted),
+        files.describe(scenario, run.plan, outcome, run.device, previous, counted),
+        counted.ranks,
     )
     if out is not None:
         try:

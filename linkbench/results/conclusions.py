@@ -34,28 +34,25 @@ def conclude(
     scenario: Mapping[str, Any],
     cells: Sequence[Mapping[str, Any]],
     sees: Mapping[str, Iterable[str]],
-    ranks: Callable[[str], Artefact],
+    counted: Reached,
 ) -> list[Setting]:
     """What every setting of a run shows, in the order of its cells; settings that no attacker met are left out.
 
-    scenario: as resolved; cells: of run.json; sees: by attacker's label; ranks: the stored ranks of a cell by its id.
+    scenario: as resolved; cells: of run.json; sees: by attacker's label; counted: of their stored ranks.
     The question is success at the smallest k in the population nearest to COMMON that every attacker was measured in.
     """
     measure = Measure.model_validate(scenario["measure"])
     k = min(measure.top_k)
-    measured: dict[tuple[str, int], Photos] = {}
     out = []
     for place, group in _settings(cells, sees).items():
-        files = {cell["id"]: ranks(cell["id"]) for cell in group}
-        n = common_size(files.values(), measure, k)
+        ids = [cell["id"] for cell in group]
+        n = common_size(map(counted.ranks, ids), measure, k)
         if n is None:
             continue
-        missing = {id_: file for id_, file in files.items() if (id_, n) not in measured}
-        measured |= {(id_, n): photos for id_, photos in zip(missing, reached([*missing.values()], k, n), strict=True)}
         # the seed of the table's intervals, so that the same number has the same interval there
         seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
         question = Question(k, n, measure.level, measure.resamples, seed)
-        out.append(_setting(place, group, {cell["id"]: measured[cell["id"], n] for cell in group}, question))
+        out.append(_setting(place, group, dict(zip(ids, counted.of(ids, k, n), strict=True)), question))
     return out
 
 
@@ -99,22 +96,34 @@ def protection_of(cell: Mapping[str, Any], facts: CellFacts) -> Protection:
     return Protection(poison, "" if poison and facts.undefended else cell["defender"], cell["epsilon"])
 
 
-def asked_of(files: Mapping[str, Artefact], measure: Measure) -> dict[str, Photos]:
-    """Every photo's success as conclusions ask for it, by cell; without cells in which no population leaves a choice.
+class Reached:
+    """What the attacker of each cell reached with each photo, counted once: flags, conclusions, ladders and matrices
+    ask for the same.
 
-    files: the stored ranks of cells by id.
+    ranks: the stored ranks of a cell by its id.
     """
+
+    def __init__(self, ranks: Callable[[str], Artefact]) -> None:
+        self.ranks = ranks
+        self._known: dict[tuple[str, int, int], Photos] = {}
+
+    def of(self, ids: Sequence[str], k: int, n: int) -> list[Photos]:
+        """Every photo's success@k in a population of n, of several cells."""
+        missing = [id_ for id_ in ids if (id_, k, n) not in self._known]
+        found = reached([self.ranks(id_) for id_ in missing], k, n)
+        self._known |= {(id_, k, n): photos for id_, photos in zip(missing, found, strict=True)}
+        return [self._known[id_, k, n] for id_ in ids]
+
+
+def asked_of(ids: Iterable[str], measure: Measure, counted: Reached) -> dict[str, Photos]:
+    """Every photo's success as conclusions ask for it, by cell; none of cells whose populations leave no choice."""
     k = min(measure.top_k)
     sizes: dict[int, list[str]] = {}
-    for id_, file in files.items():
-        n = common_size([file], measure, k)
+    for id_ in ids:
+        n = common_size([counted.ranks(id_)], measure, k)
         if n is not None:
             sizes.setdefault(n, []).append(id_)
-    return {
-        id_: photos
-        for n, ids in sizes.items()
-        for id_, photos in zip(ids, reached([files[id_] for id_ in ids], k, n), strict=True)
-    }
+    return {id_: photos for n, same in sizes.items() for id_, photos in zip(same, counted.of(same, k, n), strict=True)}
 
 
 def asked_alike(

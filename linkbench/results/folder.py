@@ -23,7 +23,7 @@ from linkbench.registry.code_digest import code_digest, version_of
 from linkbench.registry.foreign import OWN
 from linkbench.registry.registry import registry
 from linkbench.results import ladders, transfer
-from linkbench.results.conclusions import asked_of, conclude, to_json
+from linkbench.results.conclusions import Reached, asked_of, conclude, to_json
 from linkbench.results.flags import Facts, flag
 from linkbench.results.ladders import step_of
 from linkbench.results.results import Results
@@ -42,8 +42,11 @@ OPTIONAL = ("examples.safetensors", "changes.safetensors")
 """Files that only some runs leave."""
 
 
-def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
-    """All rows of the cells that succeeded, in the order of the plan, with their validity flags."""
+def collect(plan: Plan, outcome: RunOutcome, counted: Reached) -> list[Row]:
+    """All rows of the cells that succeeded, in the order of the plan, with their validity flags.
+
+    counted: of the outcome's ranks.
+    """
     out: list[Row] = []
     facts: dict[str, Facts] = {}
     measure = Measure()
@@ -62,15 +65,18 @@ def collect(plan: Plan, outcome: RunOutcome) -> list[Row]:
                 cell.facts, specs, chance, left.get("quality"), left.get("poison_quality"), left.get("sanity")
             )
             measure = Measure.model_validate(plan.steps[cell.steps["measure"]].settings)  # the same for all
-    reached = asked_of({id_: outcome.cells[id_]["rank"] for id_ in facts}, measure)
+    reached = asked_of(facts, measure, counted)
     facts = {id_: known._replace(reached=reached.get(id_)) for id_, known in facts.items()}
     return flag(out, facts, measure.level)
 
 
 def describe(
-    scenario: Scenario, plan: Plan, outcome: RunOutcome, device: str, previous: dict[str, Any]
+    scenario: Scenario, plan: Plan, outcome: RunOutcome, device: str, previous: dict[str, Any], counted: Reached
 ) -> dict[str, Any]:
-    """The content of run.json: the scenario as resolved, versions, device, digests, seconds and what changed."""
+    """The content of run.json: the scenario as resolved, versions, device, digests, seconds and what changed.
+
+    counted: of the outcome's ranks.
+    """
     before = {_place(cell, stage): step for cell in previous.get("cells", []) for stage, step in cell["steps"].items()}
     old_steps = previous.get("steps", {})
     steps: dict[str, Any] = {}
@@ -132,16 +138,12 @@ def describe(
             for cell in plan.cells
             if cell.id in outcome.cells and "detect" in cell.steps
         },
-        "conclusions": to_json(conclude(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])),
+        "conclusions": to_json(conclude(scenario.resolved(), cells, sees, counted)),
         "ladders": ladders.to_json(
-            ladders.climb(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])
-            if scenario.specs["attackers"]
-            else []
+            ladders.climb(scenario.resolved(), cells, sees, counted) if scenario.specs["attackers"] else []
         ),
         "transfer": transfer.to_json(
-            transfer.cross(scenario.resolved(), cells, sees, lambda cell: outcome.cells[cell]["rank"])
-            if scenario.specs["attackers"]
-            else []
+            transfer.cross(scenario.resolved(), cells, sees, counted) if scenario.specs["attackers"] else []
         ),
         "steps": steps,
         "cells": cells,

@@ -7,14 +7,14 @@ he scraped; who has a network that the defence never saw; who trained his networ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from linkbench.api import seeds
 from linkbench.api.countermeasure import Countermeasure
-from linkbench.api.data import Array, Artefact
+from linkbench.api.data import Array
 from linkbench.metrics.comparison import by_person, holm, p_values
 from linkbench.metrics.intervals import SHARE
 from linkbench.metrics.settings import Measure
@@ -22,7 +22,7 @@ from linkbench.plan.facts import CellFacts
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, every, nested_specs, open_fields
 from linkbench.results.cells import Value
-from linkbench.results.conclusions import common_size, plain_data, protection_of, reached, together
+from linkbench.results.conclusions import Reached, common_size, plain_data, protection_of, together
 from linkbench.results.verdicts import Photos, Protection, Question, Verdict, value_of
 from linkbench.scenario.file import Model
 
@@ -123,13 +123,13 @@ def climb(
     scenario: Mapping[str, Any],
     cells: Sequence[Mapping[str, Any]],
     sees: Mapping[str, Iterable[str]],
-    ranks: Callable[[str], Artefact],
+    counted: Reached,
 ) -> list[Ladder]:
     """The ladders of a run; none of published predictions, or where nothing was defended.
 
     Arguments as of `linkbench.results.conclusions.conclude`; each cell has its `step`.
     """
-    found = [_ladder(*each) for each in by_place(scenario, cells, sees, ranks)]
+    found = [_ladder(*each) for each in by_place(scenario, cells, sees, counted)]
     return [ladder for ladder in found if ladder.climbs]
 
 
@@ -137,7 +137,7 @@ def by_place(
     scenario: Mapping[str, Any],
     cells: Sequence[Mapping[str, Any]],
     sees: Mapping[str, Iterable[str]],
-    ranks: Callable[[str], Artefact],
+    counted: Reached,
 ) -> Iterator[tuple[dict[str, str], Sequence[Mapping[str, Any]], Sequence[Photos], Question]]:
     """Every PLACE with its cells whose attackers look at photos and are told nothing of the truth, what each reached,
     and what was asked of all; none of published predictions. Arguments as of `climb`."""
@@ -149,12 +149,12 @@ def by_place(
         if not cell["failed"] and shown and "truth" not in shown and scenario["models"]:
             places.setdefault(tuple(str(cell[name]) for name in PLACE), []).append(cell)
     for place, group in places.items():
-        files = [ranks(cell["id"]) for cell in group]
-        n = common_size(files, measure, k)
+        ids = [cell["id"] for cell in group]
+        n = common_size(map(counted.ranks, ids), measure, k)
         if n is not None:
             seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
             question = Question(k, n, measure.level, measure.resamples, seed)
-            yield dict(zip(PLACE, place, strict=True)), group, reached(files, k, n), question
+            yield dict(zip(PLACE, place, strict=True)), group, counted.of(ids, k, n), question
 
 
 def _ladder(

@@ -6,16 +6,16 @@ same network gains over guessing without a defence, how much is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from linkbench.api.data import Array, Artefact
+from linkbench.api.data import Array
 from linkbench.metrics.intervals import SHARE, interval
 from linkbench.plan.facts import CellFacts
 from linkbench.results.cells import Value
-from linkbench.results.conclusions import plain_data, protection_of
+from linkbench.results.conclusions import Reached, plain_data, protection_of
 from linkbench.results.ladders import by_place, strongest, value_in
 from linkbench.results.verdicts import Photos, Protection, Question
 
@@ -59,14 +59,14 @@ def cross(
     scenario: Mapping[str, Any],
     cells: Sequence[Mapping[str, Any]],
     sees: Mapping[str, Iterable[str]],
-    ranks: Callable[[str], Artefact],
+    counted: Reached,
 ) -> list[Transfer]:
     """The matrices of a run: of every place in which attackers have several networks and a defence was made for some.
 
     Arguments as of `linkbench.results.conclusions.conclude`.
     """
     sealed = {model["name"]: bool(model["sealed"]) for model in scenario["models"]}
-    found = [_transfer(*each, sealed) for each in by_place(scenario, cells, sees, ranks)]
+    found = [_transfer(*each, sealed) for each in by_place(scenario, cells, sees, counted)]
     return [one for one in found if len(one.networks) > 1 and any(set(each.seen) - {OWN} for each in one.reaches)]
 
 
