@@ -223,6 +223,9 @@ class Defender(Plugin):
     """What the defender must know, any of `predictor`, `genome` (log P of the true genome), `reference` (a reference
     population of genomes), `labels` (true variants of the photo), and `redraw`, the photo drawn again by its cohort."""
 
+    studies_own: ClassVar[bool] = False
+    """Whether, at release time, `learn` is given photos of the people whom it protects too, not of others alone."""
+
     knowledge: ModelNames = "white-box"
     """Whose predictor it sees: `white-box`, `other-seed`, the name of a model of the scenario, or several of them."""
 

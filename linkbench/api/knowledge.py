@@ -21,10 +21,11 @@ class StudySet:
     """Photos that a defender may study before it changes any, see `Defender.learn`.
 
     As a poison these are the very photos that it will change; at release time they are other people's, of the
-    training split. pixels(index int64 [b]) -> float32 [b, 3, h, w] in [0, 1] on the device; keys: int64 [n], row of
-    each photo in the cohort, as in `Knowledge.keys`; labels: int64 [n, P], -1 unknown, None unless the defender needs
-    `labels`; identity: int64 [n]; predictor: as in Knowledge; untrained() -> a fresh network of the seen predictor's
-    architecture, photos to logits [n, V], its weights drawn from torch's generator (None without a predictor).
+    training split, and those that it will change where `Defender.studies_own` says so.
+    pixels(index int64 [b]) -> float32 [b, 3, h, w] in [0, 1] on the device; keys: int64 [n], row of each photo in the
+    cohort, as in `Knowledge.keys`; labels: int64 [n, P], -1 unknown, None unless the defender needs `labels`; identity:
+    int64 [n]; predictor: as in Knowledge; untrained() -> a fresh network of the seen predictor's architecture, photos
+    to logits [n, V], its weights drawn from torch's generator (None without a predictor).
     """
 
     schema: Schema

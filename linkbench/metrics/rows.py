@@ -10,6 +10,7 @@ from linkbench.api.data import MISSING, Array, Artefact, Cohort
 from linkbench.api.schema import Schema
 from linkbench.metrics import certificates, intervals, open_set, ranking
 from linkbench.metrics.intervals import DIFFERENCE, SHARE
+from linkbench.metrics.scores import TIE
 from linkbench.metrics.settings import Measure
 
 Row = dict[str, Any]
@@ -318,6 +319,27 @@ def protection_rows(rank: Artefact, using: Array, settings: Measure, seed: int) 
             interval = _interval(wrong[chosen, None], rank.array("identity")[chosen], settings, seed, ends=SHARE)
             rows.append(row(name, wrong[chosen].mean(), interval[:, 0]))
     return rows
+
+
+def gallery_rows(embeddings: Array, identity: Array, using: Array, settings: Measure, seed: int) -> list[Row]:
+    """How often the photo that is nearest to a posted one, of all other posted ones, shows the same person.
+
+    embeddings: float [g, D], compared by their directions; identity: int64 [g]; using: bool [g], whose photos are asked
+    about: of users with two photos or more; without one there is no row. Ties are broken at random.
+    """
+    length = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit = embeddings.astype(np.float64) / np.maximum(length, 1e-12)
+    asked = np.flatnonzero(using & (np.bincount(identity)[identity] > 1))
+    if not len(asked):
+        return []
+    found = np.empty(len(asked))
+    for at, photo in enumerate(asked):  # one by one: a table of all pairs would be large
+        near = unit @ unit[photo]
+        near[photo] = -np.inf
+        best = near >= near.max() - TIE
+        found[at] = (identity[best] == identity[photo]).mean()
+    bounds = _interval(found[:, None], identity[asked], settings, seed, ends=SHARE)
+    return [row("gallery_match", found.mean(), bounds[:, 0])]
 
 
 def quality_rows(quality: Artefact, settings: Measure, seed: int, prefix: str = "") -> list[Row]:

@@ -80,6 +80,7 @@ def _last_steps(
     compared = {"baseline": baseline[identifier.label]} if identifier.label in baseline else {}
     measure = builder.add(
         "measure", f"{STAGES}:measure", seed, specs={"defender": defender}, settings=settings,
-        inputs={"rank": rank, "cohort": steps["cohort"], "quality": steps["quality"], **compared}, light=True,
+        inputs={"rank": rank, **{name: steps[name] for name in ("cohort", "quality", "gallery")}, **compared},
+        light=True,
     )  # fmt: skip
     return rank, measure

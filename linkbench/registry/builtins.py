@@ -169,6 +169,12 @@ def register_defenders(register: Register) -> None:
         summary="like decoy-pgd in one pass of a network trained for it",
     )
     register(
+        "personal-mask",
+        "linkbench.defenders.personal_mask:PersonalMask",
+        api=1,
+        summary="one mask per person from a few photos, laid over all of them",
+    )
+    register(
         "re-render",
         "linkbench.defenders.re_render:ReRender",
         api=1,

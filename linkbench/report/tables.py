@@ -208,6 +208,7 @@ POINTS = _written(lambda part: f"{100.0 * part:+.1f}", " to ")
 METRICS = {
     "protection_rate": Metric("first name wrong", "of users", _share),
     "unprotected_error": Metric("first name wrong", "of others", _share),
+    "gallery_match": Metric("gallery photos", "match each other", _share),
     "auc_score": Metric("area under ROC", "by score", _written("{:.3f}".format)),
     "auc_k": Metric("area under ROC", "by rank", _written("{:.3f}".format)),
     "detection_auc": Metric("protected?", "area under ROC", _written("{:.3f}".format)),

@@ -242,9 +242,10 @@ def rank(task: Task) -> Artefact:
 
 def measure(task: Task) -> Artefact:
     """The rows of one cell. protection_rate: how often the first name is wrong, for the probes of those who use the
-    tool, ties broken at random; unprotected_error: the same for the others, where `rate` or `identities` leave some."""
+    tool, ties broken at random; unprotected_error: the same for the others, where `rate` or `identities` leave some;
+    gallery_match: how often protected photos of a person find each other in the gallery."""
     from linkbench.harness.adoption import adopters
-    from linkbench.metrics.rows import change_rows, linkage_rows, protection_rows, quality_rows
+    from linkbench.metrics.rows import change_rows, gallery_rows, linkage_rows, protection_rows, quality_rows
 
     settings = Measure.model_validate(task.settings)
     seed = seeds.derive(task.seed, "bootstrap")
@@ -252,6 +253,9 @@ def measure(task: Task) -> Artefact:
     using = adopters(identity, task.specs["defender"].plugin(), seeds.derive(task.seed, "protect"))
     rows: list[dict[str, Any]] = linkage_rows(task.inputs["rank"], settings, seed)
     rows += protection_rows(task.inputs["rank"], using[task.inputs["rank"].array("photo")], settings, seed)
+    gallery = task.inputs["gallery"]
+    photo = gallery.array("photo")
+    rows += gallery_rows(np.asarray(gallery.array("embeddings")), identity[photo], using[photo], settings, seed)
     if "baseline" in task.inputs:
         rows += change_rows(task.inputs["rank"], task.inputs["baseline"], settings, seed)
     rows += quality_rows(task.inputs["quality"], settings, seed)

@@ -147,6 +147,8 @@ def known_to(task: Task, defender: Defender, people: Cohort, photo: Array, clean
     """
     genomes = Genomes.of(task.inputs["genomes"]) if "genomes" in task.inputs else None
     studied = np.flatnonzero(people.split == TRAIN) if learns(defender) else photo[:0]
+    if defender.studies_own:
+        studied = np.union1d(studied, photo)
     if "labels" in defender.needs and int(task.settings.get("split", TEST)) == GALLERY:
         people, studied = named(people, photo), photo
     seen = np.union1d(photo, studied)
