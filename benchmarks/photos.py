@@ -18,14 +18,12 @@ import numpy as np
 import torch
 
 from linkbench.api.data import Array, most_likely
-from linkbench.execution.watch import watcher
+from linkbench.cli.protect import background_of
 from linkbench.faces import Photo, Square, cut, find, paste, read
 from linkbench.protection.album import photos_in
-from linkbench.protection.background import Background, prepare, scenario_of
+from linkbench.protection.background import Background
 from linkbench.protection.postings import Posting, postings
 from linkbench.protection.strength import apply, look, measure
-from linkbench.store.location import default_address
-from linkbench.store.store import Store
 
 PROTECTED, NOISE = "protected", "noise"
 SHOWN = 256
@@ -92,11 +90,11 @@ def main() -> None:
     parser.add_argument("--epsilon", default="8/255")
     parser.add_argument("--photos", type=int, default=40)
     parser.add_argument("--scenario", type=Path)
-    parser.add_argument("--store", default=default_address())
+    parser.add_argument("--store")
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
     epsilon = float(Fraction(given.epsilon))
-    background = prepare(scenario_of(given.scenario, epsilon), Store(given.store), watcher)
+    background = background_of(given.scenario, given.store)
     kept, tiles = run(background, photos_in([given.folder])[: given.photos], epsilon)
     for opponent in background.opponents:
         for what in ("clean", PROTECTED, NOISE):

@@ -343,7 +343,8 @@ def test_a_match_uses_that_genomes_are_taken() -> None:
     schema = Schema({"ear": ("attached", "free"), "nose": ("long", "short")})
     log_p = np.log(np.array([[0.9, 0.1, 0.9, 0.1], [0.8, 0.2, 0.2, 0.8]]))
     genomes = Genomes(schema, strings(["a", "b"]), log_p)
-    scores = Predicted().score(Evidence(schema, 2, np.array([[0, 0], [0, 0]])), genomes, None)
+    evidence = Evidence(schema, 2, np.array([[0, 0], [0, 0]]), np.array([[0.9, 0.1, 0.9, 0.1]] * 2))
+    scores = Predicted().score(evidence, genomes, None)
     scores[1, 1] += 1.0
     assert scores.argmax(axis=1).tolist() == [0, 0]
     assert Assignment().compete(scores).argmax(axis=1).tolist() == [0, 1]
@@ -387,3 +388,17 @@ def test_scores_that_are_no_scores_are_refused(cls: type[Attacker], why: str, mo
     inputs = {"genomes": genomes.artefact(), "cohort": people.artefact(), "predict": published(people)}
     with pytest.raises(PluginError, match=why):
         rank(Task(inputs, {"attacker": spec}, {}, 0, "cpu"))
+
+
+def test_a_phenotype_left_open_is_no_reading() -> None:
+    genomes = some_genomes(40)
+    evidence = everything(some_people(20, genomes, unknown=0.0))
+    probabilities = np.concatenate([np.full((20, len(PAPER[name])), 1 / len(PAPER[name])) for name in PAPER], axis=1)
+    evidence = replace(evidence, variants=most_likely(probabilities, PAPER), probabilities=probabilities)
+    assert not Predicted().score(evidence, genomes, None).any()
+    assert evidence.truth is not None
+    eyes = PAPER.slices["eye"].start + evidence.truth[:, PAPER.names.index("eye")]
+    np.testing.assert_allclose(Known(phenotypes=("eye",)).score(evidence, genomes, None), genomes.log_p[:, eyes].T)
+    probabilities[:, PAPER.slices["hair"]] = [0.5, 0.25, 0.25]
+    black = np.tile(genomes.log_p[:, PAPER.slices["hair"].start], (20, 1))
+    np.testing.assert_allclose(Predicted().score(evidence, genomes, None), black)

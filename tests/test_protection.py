@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import nullcontext
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,17 @@ from hypothesis import strategies as st
 from photofiles import TINY, person, saved, scene
 from PIL import Image
 
-from linkbench.api.data import MISSING, Artefact, Genomes, most_likely
+from linkbench.api.data import MISSING, TRAIN, Artefact, Genomes, most_likely
 from linkbench.attackers.likelihood import Likelihood
 from linkbench.errors import InputError, WeightsError
 from linkbench.faces import find, read
 from linkbench.metrics import ranking
 from linkbench.metrics.counting import count_ranks
 from linkbench.models import predictor_files
+from linkbench.models.predictor import predict
+from linkbench.protection import shipped
 from linkbench.protection.album import check_places, manifest_name
-from linkbench.protection.background import Background, prepare, scenario_of
+from linkbench.protection.background import STUDIED, Background, prepare, scenario_of
 from linkbench.protection.judge import Judge, Verdict, judge_of
 from linkbench.protection.postings import postings, views
 from linkbench.protection.strength import Attempt, Changed, Checked, Target, apply, measure, meets, smallest
@@ -246,14 +249,40 @@ def test_without_a_genotype_the_genomes_fit_what_is_told(background: Background,
     assert bool((males.log_p[:, schema.columns.index("sex:male")] > -0.1).all())
 
 
-def test_attackers_are_taught_about_the_strength_that_is_asked_for(kept: Path) -> None:
-    asked = scenario_of(kept / "tiny.yaml", 8 / 255)
-    (spec,) = asked.specs["defenders"]
-    first = scenario_of(kept / "tiny.yaml", 4 / 255).specs["defenders"][0]
-    assert {name for name in spec.params if spec.params[name] != first.params[name]} == {"epsilon"}
-    assert spec.params["epsilon"] == 8 / 255
-    assert asked.models == scenario_of(kept / "tiny.yaml").models
-    assert len(scenario_of(None).specs["defenders"]) > 2
+def test_attackers_know_the_strength_or_the_next_one(background: Background, protect: Any, tmp_path: Path) -> None:
+    assert background.strengths() == [4 / 255, 16 / 255]
+    assert [background.taught_at(each / 255) for each in (1, 4, 4.4, 5, 16)] == [
+        each / 255 for each in (4, 4, 4, 16, 16)
+    ]
+    assert background.taught("unseen", 5 / 255) is background.taught("unseen", 16 / 255)
+    assert background.defence(5 / 255, 1, 1).budget.radius == 5 / 255
+    photos = album(tmp_path / "album")
+    refused = protect(photos, "--out", tmp_path / "out", "--epsilon", "17/255")
+    assert refused.status == 2
+    assert "up to 16/255" in refused.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_comes_along_belongs_to_the_scenario_that_comes_along() -> None:
+    ready, scenario = shipped.background(), scenario_of(None)
+    assert ready is not None
+    with resources.as_file(resources.files("linkbench.protection") / shipped.FILE) as path:
+        assert tensorfile.read(path).meta["scenario"] == shipped.scenario_digest(), "run benchmarks/background.py"
+        assert path.stat().st_size < 12e6
+    assert [each.name for each in ready.opponents] == [model.name for model in scenario.models]
+    assert {each.name for each in ready.opponents if not each.seen} == {"unseen"}
+    assert ready.strengths() == [float(spec.params["epsilon"]) for spec in scenario.specs["defenders"]]
+    assert len(ready.studied) == STUDIED
+    assert (ready.people.split[ready.studied] == TRAIN).all()
+    truth = ready.people.labels[ready.studied][:, 0]
+    for each in ready.opponents:
+        seen = most_likely(predict(each.predictor, ready.photos), ready.people.schema)[:, 0]
+        assert (seen == truth).mean() > 0.7, each.name
+        lesson, labels = ready.clean[each.name]
+        assert lesson.variants is not None
+        assert (lesson.variants[:, 0] == labels[:, 0]).mean() > 0.7, each.name
+        for epsilon in ready.strengths():
+            assert len(ready.lessons[epsilon, each.name][1]) == 2 * len(labels)
 
 
 def test_predictors_of_the_user_judge_and_are_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +296,7 @@ def test_predictors_of_the_user_judge_and_are_never_seen(tmp_path: Path, monkeyp
     assert joined.models[:-1] == alone.models
     assert (joined.models[-1].name, joined.models[-1].sealed) == ("yours-mine", True)
     assert joined.specs == alone.specs
+    assert shipped.background() is None
     (tmp_path / "mine.safetensors").write_bytes(b"broken")
     with pytest.raises(WeightsError, match="mine"):
         scenario_of(None)

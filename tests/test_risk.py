@@ -98,7 +98,7 @@ def test_a_person_is_told_what_a_scenario_says(played: tuple[Path, Run], tmp_pat
         assert curve.points[-1].rank.value == ranks.expected[number]
 
 
-def test_sex_alone_is_a_pile_of_one_sex() -> None:
+def test_who_knows_the_sex_alone_has_a_pile_of_one_sex() -> None:
     genomes = Simulated(count=400).build(0)
     women = int((genomes.log_p[:, 0] == 0).sum())
     known = known_phenotypes({"sex": "female"}, PAPER)
@@ -156,7 +156,7 @@ def test_a_genotype_is_put_into_the_pile(played: tuple[Path, Run], tmp_path: Pat
         folder / "p0.png", genotype=file, aligned=True, predictors=[folder / "it.safetensors"], people=1000
     )
     assert risk.people == 1000
-    assert risk.sex_alone is not None
+    assert risk.demographics is not None
     assert "genome.txt" in risk.how
 
 
@@ -189,7 +189,7 @@ def test_the_command(played: tuple[Path, Run], run_cli: Callable[..., Finished],
         "a.png",
     )
     assert done.status == 0
-    assert "sex alone" in done.out
+    assert "attacker demographics" in done.out
     assert "among the best 10" in done.out
     page = (home / "it.html").read_text()
     assert "<img src=x" not in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from linkbench.api.base import Attacker
@@ -17,12 +18,31 @@ def summed_log_probability(variants: Array, genomes: Genomes) -> Array:
     return scores
 
 
+OPEN = 1e-9
+"""Probabilities of all variants that lie closer than this say nothing."""
+
+
+def read_variants(evidence: Evidence) -> Array:
+    """int64 [n, P], the most likely variants; MISSING where all are as likely: the first is no reading."""
+    assert evidence.variants is not None
+    assert evidence.probabilities is not None
+    variants = evidence.variants.copy()
+    for column, span in enumerate(evidence.schema.slices.values()):
+        spread = np.ptp(evidence.probabilities[:, span], axis=1)
+        variants[spread < OPEN, column] = MISSING
+    return variants
+
+
 class Predicted(Attacker):
-    """Sum over phenotypes of log P(most likely predicted variant | genome). Venkatesaramani et al. 2021, Eq. 1."""
+    """Sum over phenotypes of log P(most likely predicted variant | genome). Venkatesaramani et al. 2021, Eq. 1.
+
+    A phenotype whose variants are all as likely, as predictors leave those open that they do not read, adds nothing.
+    """
+
+    sees: ClassVar[frozenset[str]] = frozenset({"variants", "probabilities"})
 
     def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Array:
-        assert evidence.variants is not None
-        return summed_log_probability(evidence.variants, genomes)
+        return summed_log_probability(read_variants(evidence), genomes)
 
 
 class GroundTruth(Attacker):
@@ -38,13 +58,12 @@ class GroundTruth(Attacker):
 class Known(Attacker):
     """Some phenotypes are known for certain, the others predicted: the paper's known-eye-colour attacker."""
 
-    sees: ClassVar[frozenset[str]] = frozenset({"variants", "truth"})
+    sees: ClassVar[frozenset[str]] = frozenset({"variants", "probabilities", "truth"})
     phenotypes: PhenotypeNames = Field(("eye",), description="those known for certain")
 
     def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Array:
-        assert evidence.variants is not None
         assert evidence.truth is not None
-        variants = evidence.variants.copy()
+        variants = read_variants(evidence)
         for column, phenotype in enumerate(genomes.schema):
             if phenotype in self.phenotypes:
                 told = evidence.truth[:, column] != MISSING

@@ -91,8 +91,8 @@ def command(
     for, and with others. What they say before and after is printed and kept in a manifest, from which an interrupted
     run goes on. The manifest holds the secret: do not post it.
 
-    The first run trains the networks on rendered faces, which takes minutes; they are kept in the store. Exit status
-    1: a photo failed or missed its target; 2: nothing was written.
+    The networks come with linkbench; those of a --scenario are trained first, and kept in the store. Exit status 1: a
+    photo failed or missed its target; 2: nothing was written.
     """
     from linkbench.protection import album, files, text
 
@@ -121,13 +121,15 @@ def people_and_judge(
     k_size: tuple[int, int] = (1, 100),
     epsilon: float | None = None,
 ) -> tuple[Background, Judge]:
-    """What a protection is made with, and who judges it; epsilon: one that attackers shall be taught about."""
+    """What a protection is made with, and who judges it; epsilon: one that attackers must be taught about."""
     from linkbench.genomes.genotype_files import reader
     from linkbench.protection.judge import judge_of
 
     told = told_phenotypes(phenotypes)
     own = None if genotype is None else reader.read(genotype)
-    background = background_of(scenario, store, epsilon)
+    background = background_of(scenario, store)
+    if epsilon is not None:
+        background.taught_at(epsilon)  # refuses what is too strong before any photo is opened
     k, size = k_size
     judge = judge_of(
         background, genotype=own, phenotypes=told, ancestry=ancestry, people=people, k=k, size=size
@@ -135,16 +137,18 @@ def people_and_judge(
     return background, judge
 
 
-def background_of(scenario: Path | None, store: str | None, epsilon: float | None = None) -> Background:
-    """What a protection is made with; epsilon: one that attackers shall be taught about."""
+def background_of(scenario: Path | None, store: str | None) -> Background:
+    """What a protection is made with: what comes with linkbench, or a scenario of the user's carried out."""
     from linkbench.execution.device import check_torch
     from linkbench.execution.watch import watcher
+    from linkbench.protection import shipped
     from linkbench.protection.background import prepare, scenario_of
     from linkbench.store.location import default_address
     from linkbench.store.store import Store
 
     check_torch()
-    return prepare(scenario_of(scenario, epsilon), Store(store or default_address()), watcher)
+    ready = shipped.background() if scenario is None else None
+    return ready or prepare(scenario_of(scenario), Store(store or default_address()), watcher)
 
 
 def _target(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from linkbench.api import seeds
-from linkbench.api.data import TRAIN, Array, Artefact, Cohort, Evidence, most_likely
+from linkbench.api.data import TRAIN, Array, Artefact, Cohort, Evidence, Stream, most_likely, strings
 from linkbench.api.schema import PAPER, Schema
 from linkbench.errors import InputError
 from linkbench.execution.records import Watcher
@@ -18,7 +18,7 @@ from linkbench.execution.run import Run
 from linkbench.models import predictor_files
 from linkbench.plan.builder import Plan
 from linkbench.plan.make import make_plan
-from linkbench.registry.spec import Spec, parse_spec
+from linkbench.registry.spec import Spec
 from linkbench.scenario.file import Scenario
 from linkbench.scenario.load import load_scenario, parse_scenario
 from linkbench.scenario.yaml import read_yaml
@@ -34,7 +34,13 @@ if TYPE_CHECKING:
     from linkbench.models.predictor import Predictor
 
 SHIPPED = "background.yaml"
-"""The scenario that is used unless another is given."""
+"""The scenario that is used unless another is given; what it leads to lies beside it, see `shipped`."""
+
+STUDIED = 256
+"""People who may become decoys, at most: each protected person looks like one of them."""
+
+HALF_A_STEP = 1 / 510
+"""Strengths that differ by less are the same in a photo of 8 bits."""
 
 
 class Opponent(NamedTuple):
@@ -49,14 +55,15 @@ class Opponent(NamedTuple):
 class Background:
     """Everything that protecting one photo needs.
 
-    size: edge of the aligned faces in pixels; defenders: one for each epsilon, the smallest first; lessons: by epsilon
-    and opponent, what an attacker who ran the tool on his own people was taught; clean: by opponent, of unprotected
-    photos; learned: what attackers made of lessons so far.
+    people: who attackers know, without their photos; studied, photos: rows of people who may be decoys, int64 [m], and
+    a photo of each, uint8 [m, 3, s, s]; defenders: one for each epsilon, the smallest first; lessons: by epsilon and
+    opponent, what an attacker who ran the tool on his own people was taught; clean: by opponent, of unprotected photos;
+    learned: what attackers made of lessons so far.
     """
 
     people: Cohort
+    studied: Array
     photos: Array
-    size: int
     opponents: list[Opponent]
     defenders: dict[float, Spec]
     attacker: Attacker
@@ -64,9 +71,27 @@ class Background:
     clean: dict[str, tuple[Evidence, Array]]
     learned: dict[tuple[float | None, str], object] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """Edge of the aligned faces, pixels."""
+        return int(self.photos.shape[-1])
+
     def strengths(self) -> list[float]:
-        """The epsilons for which attackers are calibrated, ascending."""
+        """The epsilons about which attackers were taught, ascending."""
         return sorted(self.defenders)
+
+    def taught_at(self, epsilon: float) -> float:
+        """The strength that attackers know who look for one of epsilon: the same, or the next that is stronger.
+
+        Raises InputError above the strongest.
+        """
+        strengths = self.strengths()
+        if epsilon > strengths[-1] + HALF_A_STEP:
+            raise InputError(
+                f"attackers were taught about changes of up to {255 * strengths[-1]:.3g}/255, not of "
+                f"{255 * epsilon:.3g}/255; ask for less, or bring a scenario whose defenders go as far (--scenario)"
+            )
+        return next((each for each in strengths if each >= epsilon - HALF_A_STEP), strengths[-1])
 
     def defence(self, epsilon: float, secret: int, count: int) -> Defence:
         """The defender at work for so many faces, with decoys drawn by a secret."""
@@ -75,17 +100,17 @@ class Background:
     def taught(self, opponent: str, epsilon: float | None) -> object:
         """What the attacker with one predictor learned from photos that he protected with epsilon, None: from plain
         ones. Once, and for whomever he looks."""
-        if (epsilon, opponent) not in self.learned:
-            lesson = self.clean[opponent] if epsilon is None else self.lessons[epsilon, opponent]
-            self.learned[epsilon, opponent] = self.attacker.learn(*lesson)
-        return self.learned[epsilon, opponent]
+        at = None if epsilon is None else self.taught_at(epsilon)
+        if (at, opponent) not in self.learned:
+            lesson = self.clean[opponent] if at is None else self.lessons[at, opponent]
+            self.learned[at, opponent] = self.attacker.learn(*lesson)
+        return self.learned[at, opponent]
 
 
-def scenario_of(path: Path | None, epsilon: float | None = None) -> Scenario:
+def scenario_of(path: Path | None) -> Scenario:
     """The scenario that a protection is measured with: a file, or the shipped one with the user's predictors as judges.
 
-    epsilon: one that attackers shall be taught about; if the scenario has it not, then instead of its own. Raises
-    ScenarioError, and InputError for a scenario that leaves something open.
+    Raises ScenarioError, and InputError for a scenario that leaves something open.
     """
     if path is not None:
         scenario = load_scenario(path)
@@ -94,12 +119,8 @@ def scenario_of(path: Path | None, epsilon: float | None = None) -> Scenario:
             written = read_yaml(shipped)
         written.data["models"] += _judges(written.data["cohort"]["size"])
         scenario = parse_scenario(written)
-    defenders = _fitting(scenario)
-    if epsilon is None or epsilon in defenders:
-        return scenario
-    first = next(iter(defenders.values()))
-    specs, _ = parse_spec("defender", {"use": first.name, **_as_written(first), "epsilon": epsilon}, ())
-    return scenario._replace(specs={**scenario.specs, "defenders": specs})
+    _fitting(scenario)
+    return scenario
 
 
 def _judges(size: int) -> list[dict[str, Any]]:
@@ -114,11 +135,6 @@ def _judges(size: int) -> list[dict[str, Any]]:
     return out
 
 
-def _as_written(spec: Spec) -> dict[str, Any]:
-    """The parameters of a defender as a scenario has them, where a list that is one value stands in another."""
-    return {name: [value] if isinstance(value, list) else value for name, value in spec.params.items()}
-
-
 def prepare(
     scenario: Scenario,
     store: Store,
@@ -129,7 +145,18 @@ def prepare(
 
     Raises InputError for a scenario that leaves something open, or a stage that fails.
     """
-    spec = _fitting(scenario)
+    return background_of(carry_out(scenario, store, watching, device), scenario)
+
+
+def carry_out(
+    scenario: Scenario,
+    store: Store,
+    watching: Callable[[int], AbstractContextManager[Watcher | None]],
+    device: str = "cpu",
+) -> Artefact:
+    """What `background_of` needs of a scenario's stages: people, decoys' photos, networks, and what attackers learn
+    from. Raises as `prepare` does."""
+    defenders = _fitting(scenario)
     plan = make_plan(scenario)
     wanted = {"cohort", "train", "clean", "protected"}
     needed = {id_ for cell in plan.cells for stage, id_ in cell.steps.items() if stage in wanted}
@@ -139,7 +166,7 @@ def prepare(
     if run.failures:
         failure = next(iter(run.failures.values()))
         raise InputError(f"{failure.stage}: {failure.reason}")
-    return _collect(scenario, plan, run, spec)
+    return _collect(scenario, plan, run, defenders)
 
 
 def _fitting(scenario: Scenario) -> dict[float, Spec]:
@@ -178,42 +205,77 @@ def _only(plan: Plan, needed: set[str]) -> Plan:
     return Plan({id_: step for id_, step in plan.steps.items() if id_ in kept}, [])
 
 
-def _collect(scenario: Scenario, plan: Plan, run: Run, defenders: dict[float, Spec]) -> Background:
-    from linkbench.models.predictor import load_predictor
-
-    attacker: Attacker = scenario.specs["attackers"][0].plugin()
-    first = plan.cells[0].steps
-    cohort = run.artefact(first["cohort"])
+def _collect(scenario: Scenario, plan: Plan, run: Run, defenders: dict[float, Spec]) -> Artefact:
+    """people/..: labels, identity, split; studied, photos; network/NAME/..: a train stage's arrays; plain/NAME/.. and
+    changed/NAME/PLACE/..: photo and probabilities, PLACE among the strengths, ascending."""
+    cohort = run.artefact(plan.cells[0].steps["cohort"])
     people = Cohort.of(cohort)
-    lessons, clean, opponents = {}, {}, []
-    seen = _seen(next(iter(defenders.values())))
+    _, first = np.unique(people.identity, return_index=True)
+    rows = np.flatnonzero(people.split == TRAIN)
+    rows = rows[np.isin(rows, first)][:STUDIED]
+    arrays: dict[str, Array | Stream] = {
+        "people/labels": people.labels.astype(np.int8),
+        "people/identity": people.identity.astype(np.int32),
+        "people/split": people.split.astype(np.int8),
+        "studied": rows,
+        "photos": cohort.array("photos")[rows],
+    }
+    networks, strengths = {}, sorted(defenders)
     for model in scenario.models:
         cells = [cell for cell in plan.cells if cell.model == model.name]
         if not cells:
             continue  # a surrogate: it is seen by the defender, and nobody judges with it
-        artefact = run.artefact(cells[0].steps["train"])
-        opponents.append(Opponent(model.name, load_predictor(artefact, run.device), model.name in seen))
-        plain = run.artefact(cells[0].steps["clean"])
-        clean[model.name] = _lesson(people, plain)
+        trained = run.artefact(cells[0].steps["train"])
+        networks[model.name] = {name: value for name, value in trained.meta.items() if name != "report"}
+        said = {f"plain/{model.name}": run.artefact(cells[0].steps["clean"])}
         for cell in cells:
             assert cell.epsilon is not None
-            lessons[cell.epsilon, model.name] = _lesson(people, plain, run.artefact(cell.steps["protected"]))
-    photos = cohort.array("photos")
-    return Background(people, photos, int(photos.shape[-1]), opponents, defenders, attacker, lessons, clean)
+            said[f"changed/{model.name}/{strengths.index(cell.epsilon)}"] = run.artefact(cell.steps["protected"])
+        arrays |= {f"network/{model.name}/{name}": trained.array(name) for name in trained.arrays}
+        for where, each in said.items():
+            arrays[f"{where}/photo"] = each.array("photo").astype(np.int32)
+            arrays[f"{where}/probabilities"] = each.array("probabilities").astype(np.float32)
+    return Artefact(arrays, {"schema": people.schema.to_json(), "networks": networks})
 
 
-def _lesson(people: Cohort, clean: Artefact, protected: Artefact | None = None) -> tuple[Evidence, Array]:
-    """What an attacker is taught: what a predictor says of his own people's photos, and their labels."""
-    kinds = [clean] if protected is None else [clean, protected]
-    photo = np.concatenate([each.array("photo") for each in kinds])
-    probabilities = np.concatenate([np.asarray(each.array("probabilities"), dtype=np.float64) for each in kinds])
+def background_of(parts: Artefact, scenario: Scenario) -> Background:
+    """The background from what `carry_out` gave, and the scenario that it was carried out for."""
+    from linkbench.models.predictor import load_predictor
+
+    defenders = _fitting(scenario)
+    strengths, seen = sorted(defenders), _seen(next(iter(defenders.values())))
+    labels, identity, split = (
+        parts.array(f"people/{name}").astype(np.int64) for name in ("labels", "identity", "split")
+    )
+    index = np.arange(len(labels))
+    people = Cohort(
+        Schema.from_json(parts.meta["schema"]), strings([str(each) for each in index]), identity, labels, index, split
+    )
+    lessons, clean, opponents = {}, {}, []
+    for name, meta in parts.meta["networks"].items():
+        start = f"network/{name}/"
+        weights = {each.removeprefix(start): parts.array(each) for each in parts.arrays if each.startswith(start)}
+        opponents.append(Opponent(name, load_predictor(Artefact({**weights}, meta)), name in seen))
+        clean[name] = _lesson(people, parts, f"plain/{name}")
+        for place, epsilon in enumerate(strengths):
+            lessons[epsilon, name] = _lesson(people, parts, f"plain/{name}", f"changed/{name}/{place}")
+    return Background(
+        people, parts.array("studied"), parts.array("photos"), opponents, defenders,
+        scenario.specs["attackers"][0].plugin(), lessons, clean,
+    )  # fmt: skip
+
+
+def _lesson(people: Cohort, parts: Artefact, *kinds: str) -> tuple[Evidence, Array]:
+    """What an attacker is taught: what a predictor says of his own people's photos, plain ones first, and labels."""
+    photo = np.concatenate([parts.array(f"{each}/photo") for each in kinds])
+    probabilities = np.concatenate([parts.array(f"{each}/probabilities") for each in kinds]).astype(np.float64)
     evidence = Evidence(
         people.schema,
         len(photo),
         most_likely(probabilities, people.schema),
         probabilities,
         person=people.identity[photo],
-        protected=np.arange(len(photo)) >= len(clean.array("photo")),
+        protected=np.arange(len(photo)) >= len(parts.array(f"{kinds[0]}/photo")),
     )
     return evidence, people.labels[photo]
 
@@ -229,10 +291,11 @@ def _defence(background: Background, epsilon: float, secret: int, count: int) ->
     from linkbench.harness.knowledge import Known, study_set
     from linkbench.models.predictor import ensemble
 
-    defender: Any = background.defenders[epsilon].plugin()
+    spec = background.defenders[background.taught_at(epsilon)]
+    defender: Any = spec.plugin().model_copy(update={"epsilon": epsilon})
     surrogates = [each.predictor for each in background.opponents if each.seen]
     # whose photos are studied carries on where the photos to be protected end: everybody has a number of his own
-    rows = np.flatnonzero(background.people.split == TRAIN)
+    rows = background.studied
     everybody = np.concatenate([np.arange(count), background.people.identity[rows] + count])
     known = Known(
         schema=background.people.schema,
@@ -240,12 +303,12 @@ def _defence(background: Background, epsilon: float, secret: int, count: int) ->
         predictor=ensemble(surrogates),
         identity=everybody,
     )
-    out = Defence(defender, known, f"defender {background.defenders[epsilon].label}")
+    out = Defence(defender, known, f"defender {spec.label}")
     out.learn(
         study_set(
             defender,
             known,
-            lambda index: pixels(background.photos[rows[index]], "cpu"),
+            lambda index: pixels(background.photos[index], "cpu"),
             np.arange(count, len(everybody)),
             keys=rows,
             size=background.size,

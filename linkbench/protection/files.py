@@ -131,6 +131,7 @@ def protect_file(
     return {
         "written": digest_of(out),
         "epsilon": best.epsilon,
+        "attackers_taught_at": background.taught_at(best.epsilon),
         "met": meets(wish.target, after, changed),
         "lost": list(subject.photo.lost),
         "faces": subject.described(changed, after),
@@ -153,7 +154,7 @@ def compare(
     changed = subject.changed(other)
     # who ran the tool himself learns from the strength that explains the change
     largest = max(each.linf for each in changed)
-    epsilon = next((each for each in background.strengths() if each >= largest - 1 / 510), background.strengths()[-1])
+    epsilon = background.taught_at(min(largest, background.strengths()[-1]))
     return {"epsilon": epsilon, "faces": subject.described(changed, subject.checked(other, epsilon))}
 
 

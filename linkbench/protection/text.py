@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from linkbench.protection.background import HALF_A_STEP
+
 CAREFUL = """\
 Checked: the networks named above, on the written file and the postings listed. Not checked: any other network, people
-who know you, other photos of you, what is written beside them. An attacker who trains a network on photos that this
-tool protected reads most of them again: the photo still shows your face. These are measurements, no promise of safety.
+who know you, other photos of you, what is written beside them. Against an attacker who trains a network on other
+people's photos that he protected himself, no use of such a change was seen: success@1 among 10 of .235 [.191, .277]
+with it and .235 [.196, .281] without, chance .100 (456 photos of celebrities, changes of .025, one seed). These are
+measurements, no promise of safety.
 """
 
 
 POISONED = """\
-Helps against: whoever trains a network from nothing, to the last epoch, on photos of which each carries a pattern for
-its class. Measured on rendered faces, everybody's photos poisoned by sex at 8/255, one seed, intervals of about .05 to
-each side; balanced accuracy for sex on clean photos, chance .50: .82 without poison, .54 with rademacher, .51 with lsp
-(.51 to .57 over three seeds), .54 with autoregressive.
-Does not help against:
-- an attacker who chooses among usual ways to train (early stopping, JPEG, a projection): he gets .77 without poison,
+Measured on rendered faces, one seed, intervals of about .05 to each side; not on photos of real people:
+- a network trained from nothing, to the last epoch, on photos that all carry a pattern for their sex, at 8/255.
+  Balanced accuracy for sex on clean photos, chance .50: .82 without poison, .54 with rademacher, .51 with lsp (.51 to
+  .57 over three seeds), .54 with autoregressive;
+- the same, but the attacker chooses among usual ways to train (early stopping, JPEG, a projection): .77 without poison,
   and .75, .69 and .73 with these three;
 - a network that already knows faces and learns names from albums, each with a pattern of its own, at 16/255. Its first
   name was wrong for .28 (a linear layer) and .21 (trained further) of the photos without poison, for .26 and .20 with
-  rademacher, .37 and .26 with lsp: none can be told from no defence;
-- a network that does not train on your photos but only looks at them: a poison is not made to change what it sees.
-Not measured: one poisoned album among other people's clean photos, and photos of real people.
-The pattern is the same in all your photos, so it also tells that they are one person's. No promise of safety.
+  rademacher, .37 and .26 with lsp: none can be told from no defence.
+Not measured: one poisoned album among other people's clean photos, and networks that look at your photos without
+training on them; a poison is not made to change what those see. The pattern is the same in all your photos, so it also
+tells that they are one person's. No promise of safety.
 """
 
 
@@ -46,6 +49,8 @@ def of_photo(record: dict[str, Any]) -> Iterator[str]:
     if "met" in record:
         word = "met" if record["met"] else "NOT met, this is the strongest change there is"
         yield f"  change of at most {255 * record['epsilon']:.3g}/255, target {word}"
+        if (taught := record["attackers_taught_at"]) - record["epsilon"] > HALF_A_STEP:
+            yield f"  attackers were taught about changes of up to {255 * taught:.3g}/255"
     yield from (f"  lost: {what}" for what in record.get("lost", ()))
     for number, face in enumerate(record["faces"], 1):
         place = face["place"]

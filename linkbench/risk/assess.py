@@ -27,14 +27,14 @@ class Risk(NamedTuple):
     """What photos of one person give away.
 
     photos: the files; readings: one for each predictor; found: for each predictor, how far attackers find the genome;
-    sex_alone: the same without photos, None where the sex is not told; people: genomes of the pile; how: whose genome
-    is looked for, in words.
+    demographics: the same without photos, by the sex, None where that is not told; people: genomes of the pile; how:
+    whose genome is looked for, in words.
     """
 
     photos: list[Path]
     readings: list[Reading]
     found: list[list[Curve]]
-    sex_alone: Curve | None
+    demographics: Curve | None
     ancestry: str
     people: int
     how: str
@@ -168,7 +168,7 @@ def as_dict(risk: Risk) -> dict[str, Any]:
         "ancestry": risk.ancestry,
         "people": risk.people,
         "seed": risk.seed,
-        "sex_alone": None if risk.sex_alone is None else of_curve(risk.sex_alone),
+        "demographics": None if risk.demographics is None else of_curve(risk.demographics),
         "predictors": [
             {
                 "predictor": reading.name,

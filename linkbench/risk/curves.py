@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from linkbench.api.base import Attacker
 from linkbench.api.data import MISSING, Array, Evidence, most_likely
+from linkbench.attackers.demographics import Demographics
 from linkbench.attackers.likelihood import Likelihood
-from linkbench.attackers.predicted import GroundTruth, Predicted
+from linkbench.attackers.predicted import Predicted
 from linkbench.metrics import ranking
 from linkbench.metrics.counting import count_ranks
 from linkbench.metrics.ranking import Ranks
@@ -20,9 +20,6 @@ from linkbench.stages.evidence import Lesson, Target, own_scores
 
 TOP_K = (1, 10)
 """The k of success@k."""
-
-OPEN = 1e-9
-"""Probabilities of all variants that lie closer than this say nothing."""
 
 SPREAD = (0.05, 0.95)
 """Between these parts of the shots and fitting genomes lie the low and the high end."""
@@ -58,12 +55,12 @@ def sizes(people: int) -> list[int]:
 
 
 def curves(reading: Reading, pile: Pile) -> list[Curve]:
-    """What attackers make of one predictor's reading, and what they make of sex alone where it is known.
+    """What attackers make of one predictor's reading.
 
     `predicted` is the paper's attacker; `likelihood` also knows how the predictor errs, where its file tells.
     """
     rows = np.vstack([reading.pooled[None], reading.views[1:]])
-    out = [_curve("predicted", Predicted(), _without_open(_evidence(reading, rows)), pile, None)]
+    out = [_curve("predicted", Predicted(), _evidence(reading, rows), pile, None)]
     if reading.learned_from is not None:
         calibrated = Likelihood(learns="clean")
         out.append(_curve("likelihood", calibrated, _evidence(reading, rows), pile, reading.learned_from))
@@ -71,29 +68,16 @@ def curves(reading: Reading, pile: Pile) -> list[Curve]:
 
 
 def demographics(pile: Pile) -> Curve | None:
-    """Who knows the sex alone, without any photo; None where it is not known, or no phenotype."""
+    """The attacker `demographics`, who knows the sex and looks at no photo; None where it is not told."""
     names = pile.genomes.schema.names
     if "sex" not in names or pile.known[names.index("sex")] == MISSING:
         return None
-    truth = np.full((1, len(names)), MISSING, dtype=np.int64)
-    truth[0, names.index("sex")] = pile.known[names.index("sex")]
-    return _curve("sex alone", GroundTruth(), Evidence(pile.genomes.schema, 1, truth=truth), pile, None)
+    return _curve("demographics", Demographics(), Evidence(pile.genomes.schema, 1, truth=pile.known[None]), pile, None)
 
 
 def _evidence(reading: Reading, probabilities: Array) -> Evidence:
     variants = most_likely(probabilities, reading.schema)
     return Evidence(reading.schema, len(probabilities), variants, probabilities)
-
-
-def _without_open(evidence: Evidence) -> Evidence:
-    """The evidence without variants of phenotypes left open: where all are as likely, the first is no reading."""
-    assert evidence.variants is not None
-    assert evidence.probabilities is not None
-    variants = evidence.variants.copy()
-    for column, span in enumerate(evidence.schema.slices.values()):
-        spread = np.ptp(evidence.probabilities[:, span], axis=1)
-        variants[spread < OPEN, column] = MISSING
-    return replace(evidence, variants=variants)
 
 
 def _curve(

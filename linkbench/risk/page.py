@@ -55,7 +55,7 @@ def _reading(reading: Any) -> dict[str, Any]:
 
 def _curves(risk: Risk) -> Section:
     """Success@1 against the size of the pile, a drawing for each predictor."""
-    alone = [] if risk.sex_alone is None else [risk.sex_alone]
+    alone = [] if risk.demographics is None else [risk.demographics]
     names = dict.fromkeys(curve.attacker for found in risk.found for curve in [*found, *alone])
     looks = {**{name: f"s{place}" for place, name in enumerate(names, start=1)}, "guessing": CHANCE}
     panels = []
@@ -78,15 +78,15 @@ def _value(point: Point) -> Value:
 
 def _tables(risk: Risk, number: int) -> list[dict[str, Any]]:
     curves = [*risk.found[number]]
-    if risk.sex_alone is not None and number == len(risk.readings) - 1:
-        curves.append(risk.sex_alone)
+    if risk.demographics is not None and number == len(risk.readings) - 1:
+        curves.append(risk.demographics)
     return [_table(curve, risk.readings[number].name) for curve in curves]
 
 
 def _table(curve: Curve, predictor: str) -> dict[str, Any]:
     heading = HEADINGS[curve.attacker]
     return {
-        "heading": heading if curve.attacker == "sex alone" else f"{predictor}: {heading}",
+        "heading": heading if curve.attacker == "demographics" else f"{predictor}: {heading}",
         "ks": list(curve.points[0].success),
         "rows": [
             {

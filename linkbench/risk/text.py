@@ -18,8 +18,8 @@ def as_text(risk: Risk) -> str:
         lines += ["", f"{reading.name}: {reading.title}", *_read(reading)]
         for curve in found:
             lines += ["", f"  {HEADINGS[curve.attacker]}", *_table(curve)]
-    if risk.sex_alone is not None:
-        lines += ["", "without a photo, from the sex alone", *_table(risk.sex_alone)]
+    if risk.demographics is not None:
+        lines += ["", HEADINGS["demographics"], *_table(risk.demographics)]
     lines += ["", *about(risk), CAREFUL]
     return "\n".join(lines)
 
@@ -27,7 +27,7 @@ def as_text(risk: Risk) -> str:
 HEADINGS = {
     "predicted": "attacker predicted, who takes what is read as it is",
     "likelihood": "attacker likelihood, who knows how the predictor errs",
-    "sex alone": "sex alone, without a photo",
+    "demographics": "attacker demographics, who knows the sex and looks at no photo",
 }
 
 
