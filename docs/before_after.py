@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from linkbench.app import pictures
+from linkbench.cli.protect import background_of
 from linkbench.cohorts.faces import render
 from linkbench.faces import read
-from linkbench.cli.protect import background_of
 from linkbench.protection import files, text
 from linkbench.protection.judge import judge_of
 from linkbench.protection.strength import Target

@@ -35,8 +35,8 @@ RISK_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'"
 )
-"""The page of a risk stands in a frame and has everything in itself; its own policy, which holds besides this one, names
-the only script that may run."""
+"""The page of a risk stands in a frame and has all in itself; its own policy, which holds besides this one, names the
+only script that may run."""
 
 WORDS = 1 << 16
 """Bytes of a job's description, at most."""
