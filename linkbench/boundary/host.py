@@ -46,7 +46,8 @@ def main(order: Order, channel: int, output: int, missing: list[str]) -> NoRetur
             os.dup2(own, target)
         kept = os.dup2(channel, 3) if channel != 3 else 3
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-        os.chdir(order.scratch)
+        with contextlib.suppress(OSError):  # a folder that is gone, or that nobody may enter: there is nothing to find
+            os.chdir(order.folder)
         sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
         home = os.path.join(order.scratch, "home")

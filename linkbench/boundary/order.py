@@ -10,14 +10,16 @@ class Order(NamedTuple):
     """How a process for a plugin is made.
 
     preload: modules of linkbench, or torch, that are imported before it is forked; path: where modules are found;
-    readable: files and folders that it may read, listed: folders of which it may see the names; scratch: the folder
-    that it may write; memory: bytes that each of its processes, and all of them together, may use.
+    readable: files and folders that it may read, listed: folders of which it may see the names; folder: where it works,
+    so that relative paths of the user mean what they mean to the user; scratch: the folder that it may write; memory:
+    bytes that each of its processes, and all of them together, may use.
     """
 
     preload: list[str]
     path: list[str]
     readable: list[str]
     listed: list[str]
+    folder: str
     scratch: str
     memory: int
 

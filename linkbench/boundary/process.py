@@ -7,19 +7,18 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from linkbench import errors
 from linkbench.api.progress import advance, note
-from linkbench.boundary import messages
+from linkbench.boundary import messages, scratch
 from linkbench.boundary.messages import BadMessageError, Message, Parcel
 from linkbench.boundary.order import Order, order_text
 from linkbench.errors import InputError, LinkbenchError, PluginError
@@ -71,7 +70,7 @@ class _Zygote:
     def warm(self, preload: list[str]) -> None:
         """Have it import modules meanwhile, so that the first process is there sooner."""
         with contextlib.suppress(PluginError):
-            self.order(Order(preload, [], [], [], "", 0), [])
+            self.order(Order(preload, [], [], [], "", "", 0), [])
 
     def order(self, order: Order, handles: list[int]) -> None:
         """Have a process made. Raises PluginError where none can be."""
@@ -129,12 +128,17 @@ atexit.register(_ZYGOTE.end)
 warm = _ZYGOTE.warm
 
 
+class _OverdueError(Exception):
+    """The time for an answer has passed."""
+
+
 class Process:
     """A fresh process behind the boundary; a context that ends it and everything that it started."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.who = wanted.who
-        self.scratch = tempfile.mkdtemp(prefix="linkbench-plugin-")
+        self.scratch = scratch.make()
+        self.until: float | None = None
         self.printed = bytearray()
         self.ended: dict[str, Any] | None = None
         self.channel, channel = socket.socketpair()
@@ -144,9 +148,21 @@ class Process:
         os.set_blocking(self.output, False)
         try:
             _ZYGOTE.order(
-                Order(wanted.preload, list(sys.path), wanted.readable, wanted.listed, self.scratch, memory_limit()),
+                Order(
+                    wanted.preload,
+                    list(sys.path),
+                    wanted.readable,
+                    wanted.listed,
+                    _here(),
+                    self.scratch,
+                    memory_limit(),
+                ),
                 [channel.fileno(), output, status.fileno()],
             )
+        except BaseException:
+            self.ended = {}  # there never was one
+            self.end()
+            raise
         finally:
             channel.close()
             status.close()
@@ -175,7 +191,7 @@ class Process:
             self._drain()
             os.close(self.output)
             self.output = -1
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        scratch.remove(self.scratch)
         return self.ended or {}
 
     def _until_ended(self) -> None:
@@ -220,10 +236,27 @@ class Process:
             else:
                 raise BadMessageError(f"{self.who} sent a message {message.kind[:40]!r} that nobody expects")
 
-    def call(self, name: str, given: Parcel, answers: Answers | None = None, most: int = messages.MOST) -> Parcel:
-        """What a method of the proposer says of what it is given."""
-        self.send(Message(name, given.meta, {key: messages.plain(array) for key, array in given.arrays.items()}))
-        return self.receive(answers or {}, most)
+    def call(
+        self,
+        name: str,
+        given: Parcel,
+        answers: Answers | None = None,
+        most: int = messages.MOST,
+        seconds: float | None = None,
+    ) -> Parcel:
+        """What a method of the proposer says of what it is given; seconds: after which it is ended, if it says nothing.
+
+        Raises what `receive` raises.
+        """
+        self.until = None if seconds is None else time.monotonic() + seconds
+        try:
+            self.send(Message(name, given.meta, {key: messages.plain(array) for key, array in given.arrays.items()}))
+            return self.receive(answers or {}, most)
+        except _OverdueError:
+            self.end()
+            raise PluginError(f"{self.who} did not answer within {seconds:g} seconds, and was ended") from None
+        finally:
+            self.until = None
 
     def _fill(self, buffer: memoryview) -> None:
         while len(buffer):
@@ -239,13 +272,19 @@ class Process:
             buffer = buffer[count:]
 
     def _wait(self, event: int) -> None:
-        """Until the channel is ready; meanwhile what is printed is read. Raises PluginError where the process ended."""
+        """Until the channel is ready; meanwhile what is printed is read.
+
+        Raises PluginError where the process ended, and _OverdueError where its time has passed.
+        """
         poll = select.poll()
         poll.register(self.channel, event)
         poll.register(self.status, select.POLLIN)
         poll.register(self.output, select.POLLIN)
         while True:
-            ready = dict(poll.poll())
+            left = None if self.until is None else 1000 * (self.until - time.monotonic())
+            if left is not None and left <= 0:
+                raise _OverdueError
+            ready = dict(poll.poll(left))
             if self.output in ready and not self._drain():
                 poll.unregister(self.output)
             if self.channel.fileno() in ready:
@@ -283,6 +322,14 @@ class Process:
         else:
             what = "closed its connection to linkbench, or was killed"
         return PluginError(f"{self.who} {what} before it had answered")
+
+
+def _here() -> str:
+    """The working folder, empty where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _error(told: Mapping[str, Any]) -> LinkbenchError:
