@@ -41,7 +41,7 @@ class Adapter(NamedTuple):
 
     def made(self, name: str, **parameters: Any) -> Any:
         """The defender, with few steps and the budget of these tests."""
-        cls = registry().load("defender", f"{self.prefix}/{name}")
+        cls = registry().imported("defender", f"{self.prefix}/{name}")
         small = {**self.small, **self.special.get(name, {})}
         budget = {"rms": BUDGET} if self.attacks[name].norm == "l2" else {"epsilon": BUDGET}
         return cls(**{**{key: small[key] for key in small if key in cls.model_fields}, **budget, **parameters})

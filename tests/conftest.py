@@ -132,7 +132,7 @@ def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(site))
 
     def forget() -> None:
-        plugins.registry.cache_clear()
+        plugins.forget()
         code.forget()
 
     def install(package: str, files: dict[str, str], target: str | None = None) -> Path:

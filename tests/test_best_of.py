@@ -21,7 +21,8 @@ from linkbench.models.predictor import WEIGHTS
 from linkbench.models.seeding import seeded
 from linkbench.models.small_cnn import SmallCNN
 from linkbench.recipes.best_of import BestOf
-from linkbench.registry.registry import Registration, registry
+from linkbench.registry.announced import Registration
+from linkbench.registry.registry import registry
 from linkbench.registry.spec import parse_spec
 from linkbench.stages.train import train
 

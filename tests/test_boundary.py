@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Finished
+from hostile import rows, write_scenario, write_table
 
 from linkbench.boundary import sandbox
 
@@ -154,26 +155,6 @@ class Places(Plain):
     def score(self, evidence, genomes, learned):
         return np.eye(len(evidence), len(genomes))
 """
-SCENARIO = """
-linkbench: 1
-name: hostile
-genomes: {use: simulated, count: 40}
-cohort: {use: rendered, count: 24, size: 32}
-split: {test: 0.3, validation: 0.2}
-models: [{name: tiny, architecture: {use: small-cnn, width: 4}, recipe: {use: standard, epochs: 1}}]
-defenders: DEFENDERS
-channels: png
-attackers: predicted
-measure: {resamples: 100, sizes: [5]}
-"""
-TABLE = """
-linkbench: 1
-name: tables
-genomes: {use: simulated, count: 60}
-cohort: {use: sampled, count: 60}
-attackers: ATTACKERS
-measure: {resamples: 100, sizes: [10], top_k: [1]}
-"""
 
 
 def plugin_module(port: int, store: Path) -> str:
@@ -227,22 +208,13 @@ def hostile(fake_plugin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         yield listening
 
 
-def rows(folder: str, column: str) -> dict[str, list[str]]:
-    """The lines of the table by defender or attacker."""
-    out: dict[str, list[str]] = {}
-    with (Path(folder) / "results.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            out.setdefault(row[column], []).append(",".join(row.values()))
-    return out
-
-
 @pytest.mark.slow
 def test_no_defender_reaches_what_is_not_its_own(
     run_cli: Callable[..., Finished], hostile: socket.socket, tmp_path: Path
 ) -> None:
     good = ["none", "{use: noise, epsilon: 0.02}"]
-    Path("good.yaml").write_text(SCENARIO.replace("DEFENDERS", f"[{', '.join(good)}]"))
-    Path("bad.yaml").write_text(SCENARIO.replace("DEFENDERS", f"[{', '.join([*DEFENDERS, *good])}]"))
+    write_scenario("good.yaml", good)
+    write_scenario("bad.yaml", [*DEFENDERS, *good])
     assert run_cli("run", "good.yaml", "--store", "one", "--out", "good").status == 0
     done = run_cli("run", "bad.yaml", "--store", "two", "--out", "bad")
     assert done.status == 1, done.err
@@ -293,8 +265,8 @@ def test_scores_that_depend_on_the_call_are_refused_by_name(
     run_cli: Callable[..., Finished], hostile: socket.socket
 ) -> None:
     names = ["plain", "predicted", "counts", "guesses", "imagines", "places"]
-    Path("good.yaml").write_text(TABLE.replace("ATTACKERS", "[predicted, plain]"))
-    Path("bad.yaml").write_text(TABLE.replace("ATTACKERS", f"[{', '.join(names)}]"))
+    write_table("good.yaml", "predicted", "plain")
+    write_table("bad.yaml", *names)
     assert run_cli("run", "good.yaml", "--store", "one", "--out", "good").status == 0
     done = run_cli("run", "bad.yaml", "--store", "two", "--out", "bad")
     assert done.status == 1, done.err

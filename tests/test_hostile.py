@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Finished
+from hostile import rows, write_scenario
 
 from linkbench.registry import registry as plugins
 
@@ -123,7 +123,7 @@ class Hangs(Kind):
                 signal.signal(number, signal.SIG_IGN)
             except OSError:
                 pass
-        open("hanging", "w").close()
+        open(os.path.join(os.environ["TMPDIR"], "hanging"), "w").close()
         while True:
             try:
                 time.sleep(60)
@@ -143,18 +143,6 @@ class Clings(Attacker):
 class Void(Attacker):
     def score(self, evidence, genomes, learned):
         return evidence.variants[:, :1] * float("nan") + genomes.log_p[:, 0]
-"""
-SCENARIO = """
-linkbench: 1
-name: hostile
-genomes: {use: simulated, count: 40}
-cohort: {use: rendered, count: 24, size: 32}
-split: {test: 0.3, validation: 0.2}
-models: [{name: tiny, architecture: {use: small-cnn, width: 4}, recipe: {use: standard, epochs: 1}}]
-defenders: DEFENDERS
-channels: png
-attackers: ATTACKERS
-measure: {resamples: 100, sizes: [5]}
 """
 
 
@@ -181,41 +169,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package can be imported in this process, and is found."""
     monkeypatch.syspath_prepend(str(site))
-    plugins.registry.cache_clear()
+    plugins.forget()
     yield site
     for name in [name for name in sys.modules if name.partition(".")[0] == "hostile"]:
         del sys.modules[name]
-    plugins.registry.cache_clear()
-
-
-def rows(folder: Path) -> dict[str, list[str]]:
-    """The lines of the table by defender, or attacker where that is hostile."""
-    out: dict[str, list[str]] = {}
-    with (folder / "results.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            name = row["attacker"] if row["attacker"] == "void" else row["defender"]
-            out.setdefault(name, []).append(",".join(row.values()))
-    return out
-
-
-def write(name: str, defenders: list[str], attackers: str) -> None:
-    text = SCENARIO.replace("DEFENDERS", "[" + ", ".join(defenders) + "]").replace("ATTACKERS", attackers)
-    Path(name).write_text(text)
+    plugins.forget()
 
 
 @pytest.mark.slow
 def test_each_spoils_only_its_own_rows_and_is_told_by_name(run_cli: Callable[..., Finished], installed: Path) -> None:
     good = ["none", "{use: noise, epsilon: 0.02}", "kind"]
     bad = ["raises", "exits", "interrupts", "nan", "greedy", "meddles", "prints"]
-    write("good.yaml", good, "[predicted, calibrated]")
-    write("bad.yaml", [*bad, *good], "[void, predicted, calibrated]")
+    write_scenario("good.yaml", good, "predicted", "calibrated")
+    write_scenario("bad.yaml", [*bad, *good], "void", "predicted", "calibrated")
     here, kind = Path.cwd(), torch.get_default_dtype()
     before = run_cli("run", "good.yaml")
     assert before.status == 0, before.err
     after = run_cli("run", "bad.yaml", "--store", "another", "--out", "bad")
     assert after.status == 1, after.err
     assert (Path.cwd(), torch.get_default_dtype()) == (here, kind)
-    expected, found = rows(Path("results/hostile")), rows(Path("bad"))
+    expected, found = rows("results/hostile", "defender"), rows("bad", "defender")
     assert set(expected) == {"none", "noise", "kind"}
     assert {name: found.get(name) for name in expected} == expected, "a row of an innocent changed"
     assert set(found) == {*expected, "greedy", "prints"}
@@ -240,21 +213,21 @@ def test_each_spoils_only_its_own_rows_and_is_told_by_name(run_cli: Callable[...
 def test_one_that_hangs_is_given_up(
     run_cli: Callable[..., Finished], spawn: Callable[..., Finished], installed: Path
 ) -> None:
-    write("good.yaml", ["none"], "[predicted]")
-    write("hangs.yaml", ["hangs", "none"], "[predicted]")
-    write("clings.yaml", ["none"], "[clings, predicted]")
+    write_scenario("good.yaml", ["none"])
+    write_scenario("hangs.yaml", ["hangs", "none"])
+    write_scenario("clings.yaml", ["none"], "clings", "predicted")
     assert run_cli("run", "good.yaml").status == 0
-    expected = rows(Path("results/hostile"))
+    expected = rows("results/hostile", "defender")
     assert list(expected) == ["none"]
     done = run_cli("run", "hangs.yaml", "--limit", "1.5", "--out", "hangs")
     assert done.status == 1, done.err
     assert "protect hangs FAILED: took longer than 1.5 seconds, the limit of a stage" in done.err
-    assert rows(Path("hangs")) == expected
+    assert rows("hangs", "defender") == expected
     done = spawn("run", "clings.yaml", "--limit", "3", "--out", "clings", path=installed)
     assert done.status == 1, done.err
     assert "cannot be interrupted" not in done.err, "the run need not start again for it"
     assert "rank clings FAILED: took longer than 3 seconds" in done.err
-    assert rows(Path("clings")) == expected
+    assert rows("clings", "defender") == expected
 
 
 @pytest.mark.slow
@@ -270,7 +243,7 @@ def test_what_a_package_prints_stays_out_of_lists(run_cli: Callable[..., Finishe
 
 
 def test_a_plugin_does_not_interrupt_where_the_user_cannot(run_cli: Callable[..., Finished], installed: Path) -> None:
-    write("alone.yaml", ["interrupts", "none"], "[predicted]")
+    write_scenario("alone.yaml", ["interrupts", "none"])
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as shells start what runs in the background
     try:
         done = run_cli("run", "alone.yaml")
@@ -283,7 +256,7 @@ def test_a_plugin_does_not_interrupt_where_the_user_cannot(run_cli: Callable[...
 def test_the_user_can_still_interrupt(
     run_cli: Callable[..., Finished], installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write("slow.yaml", ["hangs"], "[predicted]")
+    write_scenario("slow.yaml", ["hangs"])
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     timer = threading.Thread(target=_interrupt_the_hanging, args=[tmp_path], daemon=True)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests behind it
@@ -300,6 +273,6 @@ def test_the_user_can_still_interrupt(
 
 def _interrupt_the_hanging(folder: Path) -> None:
     """Ctrl-C as soon as the plugin hangs."""
-    while not list(folder.glob("linkbench-plugin-*/hanging")):
+    while not list(folder.glob("linkbench-plugin-*/home/hanging")):
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)

@@ -24,7 +24,8 @@ from linkbench.models.training import Schedule, fit
 from linkbench.recipes.adaptive import Adaptive
 from linkbench.recipes.adversarial import Adversarial
 from linkbench.recipes.standard import Standard
-from linkbench.registry.registry import Registration, registry
+from linkbench.registry.announced import Registration
+from linkbench.registry.registry import registry
 from linkbench.stages.train import train
 
 EPSILON = 0.1

@@ -21,9 +21,9 @@ FRESH = 2.0
 """Seconds for which a file may be changed again without its times or size telling; such a file is not remembered."""
 
 
-def stamp(path: Path) -> list[int]:
+def stamp(path: Path | str) -> list[int]:
     """What changes when a file does: its times (of content, and of anything), size and place on the disk."""
-    return _stamp(path.stat())
+    return _stamp(os.stat(path))
 
 
 def _stamp(found: os.stat_result) -> list[int]:

@@ -1,28 +1,26 @@
 """The registry: which plugins there are, from where, and the classes behind them.
 
-Registrations are data, so listing plugins imports none of them. A plugin package that cannot be imported, or that
-registers nonsense, is kept as a `Broken` entry with its reason and hurts nobody else.
+Registrations are data, so listing plugins imports none of them. Code of other packages is never imported here: each has
+a process of its own that answers for it (`packages`). A package that cannot be imported, or that registers nonsense, is
+kept as a `Broken` entry with its reason and hurts nobody else.
 """
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import difflib
 import functools
 import importlib
 import importlib.metadata
-import io
+import os
 import re
-from collections.abc import Iterator
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
-import pluggy
-
-from linkbench.api.hookspecs import Hooks
 from linkbench.api.kinds import KINDS
 from linkbench.api.text import shown
 from linkbench.errors import PluginError
+from linkbench.registry.announced import OWN, Announced, Broken, Registration, announced, silence
+from linkbench.registry.packages import Package, broken_import
 
 API = 1
 """Version of the plugin form; a registration says which one it was written for."""
@@ -36,83 +34,38 @@ FEW = 20
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]|/(?=[a-z0-9])){0,63}")
 
 
-class Registration(NamedTuple):
-    """One plugin as its package announces it."""
-
-    kind: str
-    name: str
-    target: str
-    summary: str
-    distribution: str
-    version: str
-
-    @property
-    def module(self) -> str:
-        """The module that the plugin is in."""
-        return self.target.partition(":")[0]
-
-
-class Broken(NamedTuple):
-    """A package, or a single registration, that cannot be used, and why."""
-
-    distribution: str
-    name: str
-    reason: str
-
-
 class Registry:
-    """All registrations by kind and name; classes are imported when asked for."""
+    """All registrations by kind and name. Classes are imported when asked for; those of `packages` are not, but asked
+    about in a process apart, and stood in for."""
 
     def __init__(self) -> None:
         self.plugins: dict[str, dict[str, Registration]] = {kind: {} for kind in KINDS}
         self.broken: list[Broken] = []
+        self.packages: dict[str, Package] = {}
 
-    def add_module(self, module: object, distribution: str, version: str) -> None:
-        """Collect what one plugin module registers; problems become `broken` entries."""
-        manager = pluggy.PluginManager("linkbench")
-        manager.add_hookspecs(Hooks)
-        try:
-            manager.register(module)
-            manager.check_pending()
-        except Exception as error:
-            self.broken.append(Broken(distribution, str(getattr(module, "__name__", module)), shown(error)))
-            return
-        for kind, record in KINDS.items():
-            try:
-                with self._silence(distribution, record.hook):
-                    getattr(manager.hook, record.hook)(
-                        register=functools.partial(self._register, kind, distribution, version)
-                    )
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                self.broken.append(Broken(distribution, record.hook, f"{type(error).__name__}: {shown(error)}"))
+    def everyone(self) -> list[Registration]:
+        """All registrations of other packages."""
+        return [found for kind in self.plugins.values() for found in kind.values() if found.distribution != OWN]
 
-    @contextlib.contextmanager
-    def _silence(self, distribution: str, name: str) -> Iterator[None]:
-        """Keep what is printed at import out of linkbench's own output, and say who printed it."""
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            yield
-        if text := printed.getvalue().strip():
-            first = repr(text if len(text) <= 60 else text[:57] + "...")
-            self.broken.append(Broken(distribution, name, f"printed {first} when it was imported; that is kept out"))
-
-    def _register(
-        self, kind: str, distribution: str, version: str, name: str, target: str, *, summary: str, api: int
-    ) -> None:
-        problem = None
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            problem = "a name has 1 to 64 of a-z 0-9 . _ / - and starts with a letter or digit"
-        elif api != API:
-            problem = f"was written for plugin form {api}, this linkbench has form {API}; install a matching version"
-        elif not isinstance(target, str) or target.count(":") != 1:
-            problem = f"the target {target!r} is not of the form 'package.module:Class'"
-        elif name in self.plugins[kind]:
-            problem = f"{kind} {name!r} is already registered by {self.plugins[kind][name].distribution}"
-        if problem:
-            self.broken.append(Broken(distribution, shown(name, SUMMARY), shown(problem)))
-            return
-        self.plugins[kind][name] = Registration(kind, name, target, shown(summary, SUMMARY), distribution, version)
+    def add(self, what: Announced, distribution: str, version: str) -> None:
+        """Take in what an entry point announces; problems become `broken` entries."""
+        self.broken += [Broken(distribution, name, reason) for name, reason in what.broken]
+        for kind, name, target, summary, api in what.plugins:
+            problem = None
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                problem = "a name has 1 to 64 of a-z 0-9 . _ / - and starts with a letter or digit"
+            elif api != API:
+                problem = (
+                    f"was written for plugin form {api}, this linkbench has form {API}; install a matching version"
+                )
+            elif not isinstance(target, str) or target.count(":") != 1:
+                problem = f"the target {target!r} is not of the form 'package.module:Class'"
+            elif name in self.plugins[kind]:
+                problem = f"{kind} {name!r} is already registered by {self.plugins[kind][name].distribution}"
+            if problem:
+                self.broken.append(Broken(distribution, shown(name, SUMMARY), shown(problem)))
+                continue
+            self.plugins[kind][name] = Registration(kind, name, target, shown(summary, SUMMARY), distribution, version)
 
     def find(self, kind: str, name: str) -> Registration:
         """The registration. Raises PluginError with the nearest name, or the reason why a package is broken."""
@@ -135,13 +88,31 @@ class Registry:
         )
 
     def load(self, kind: str, name: str) -> Any:
-        """The plugin class. Raises PluginError if it cannot be imported or is not of its kind."""
+        """The plugin class, or what stands in for that of another package.
+
+        Raises PluginError if it cannot be imported or is not of its kind.
+        """
+        found = self.find(kind, name)
+        package = self.packages.get(found.distribution)
+        return self.imported(kind, name) if package is None else package.stand_in(found)
+
+    def schema(self, kind: str, name: str) -> dict[str, Any]:
+        """The JSON Schema of a plugin's parameters. Raises PluginError as `load` does."""
+        found = self.find(kind, name)
+        package = self.packages.get(found.distribution)
+        if package is not None:
+            schema: dict[str, Any] = package.described(found)["schema"]
+            return schema
+        return dict(self.imported(kind, name).model_json_schema(by_alias=True))
+
+    def imported(self, kind: str, name: str) -> Any:
+        """The plugin class itself, imported into this process. Raises PluginError as `load` does."""
         registration = self.find(kind, name)
         module_name, _, attribute = registration.target.partition(":")
-        where = f"{kind} {name!r} of {registration.distribution} {registration.version}"
         base = getattr(importlib.import_module("linkbench.api.base"), KINDS[kind].base)
+        said: list[list[str]] = []
         try:
-            with self._silence(registration.distribution, name):
+            with silence(name, said):
                 target = getattr(importlib.import_module(module_name), attribute)
                 good = isinstance(target, type) and issubclass(target, base)
                 if good:
@@ -149,13 +120,18 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise PluginError(
-                f"{where} cannot be imported ({registration.target}): {type(error).__name__}: {shown(error)}. "
-                f"Repair or uninstall {registration.distribution}"
-            ) from error
+            raise PluginError(broken_import(registration, f"{type(error).__name__}: {shown(error)}")) from error
+        self.broken += [Broken(registration.distribution, *each) for each in said]
         if not good:
-            raise PluginError(f"{where}: {registration.target} is not a subclass of linkbench.{base.__name__}")
+            raise PluginError(
+                f"{registration.where}: {registration.target} is not a subclass of linkbench.{base.__name__}"
+            )
         return target
+
+    def rest(self) -> None:
+        """End the processes of packages, which start again when they are asked anew, and remember what they said."""
+        for package in self.packages.values():
+            self.broken += [Broken(package.distribution, "output", each) for each in package.rest()]
 
     def name_of(self, kind: str, cls: type) -> str:
         """The name under which a class is registered. Raises PluginError if it is not."""
@@ -181,26 +157,36 @@ def only(plugins: list[list[str]]) -> None:
 
 @functools.cache
 def registry() -> Registry:
-    """Built-ins and every installed package with an entry point in the group `linkbench`, loaded once."""
+    """Built-ins and every installed package with an entry point in the group `linkbench`, asked once."""
     # by name: what the code of a stage reaches is found by its imports, and a list of names decides no number
     builtins, own = (importlib.import_module(f"linkbench.{name}") for name in ("registry.builtins", "version"))
     out = Registry()
-    out.add_module(builtins, "linkbench", own.__version__)
+    out.add(announced(OWN, lambda: builtins), OWN, own.__version__)
     if _ONLY is not None:
         for plugin in _ONLY:
             out.plugins[plugin.kind][plugin.name] = plugin
         return out
+    installed: dict[tuple[str, str], list[importlib.metadata.EntryPoint]] = {}
     for entry in sorted(importlib.metadata.entry_points(group="linkbench"), key=lambda entry: entry.name):
-        distribution = entry.dist.name if entry.dist else "unknown"
-        version = entry.dist.version if entry.dist else "0"
-        try:
-            with out._silence(distribution, entry.name):
-                module = entry.load()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            out.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {shown(error)}"))
-            continue
-        if isinstance(module, ModuleType | type) or hasattr(module, "__dict__"):
-            out.add_module(module, distribution, version)
+        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "0")
+        installed.setdefault((name, version), []).append(entry)
+    for (name, version), entries in installed.items():
+        if name == OWN:
+            out.broken.append(Broken(name, entries[0].name, "has linkbench's own name; give the package another"))
+        elif hasattr(os, "fork"):
+            package = Package(name, version, {entry.name: entry.value for entry in entries}, out.everyone, out.load)
+            out.packages[name] = package
+            for what in package.announced():
+                out.add(what, name, version)
+        else:
+            for entry in entries:
+                out.add(announced(entry.name, entry.load), name, version)
     return out
+
+
+@atexit.register
+def forget() -> None:
+    """Look at what is installed anew, if anybody asks again."""
+    if registry.cache_info().currsize:
+        registry().rest()
+    registry.cache_clear()

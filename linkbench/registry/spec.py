@@ -106,6 +106,8 @@ def _grid(cls: Any, asked: Spec, location: Location) -> tuple[list[Spec], list[W
             for problem in _problems_at(error, cls, location, point):
                 wrong.setdefault(problem.location, problem)
             continue
+        except PluginError as error:  # of another package, which cannot say whether they are right
+            return [], [Wrong(location, str(error))]
         varied = {key: value for key, value in values.items() if not (asked.kind == "defender" and key == "epsilon")}
         params = plugin.model_dump(mode="json", by_alias=True)
         specs.append(asked._replace(params=params, label=label(asked.label, varied)))

@@ -19,8 +19,8 @@ from linkbench.errors import InputError, TensorFileError
 from linkbench.execution.records import RunOutcome, step_label
 from linkbench.metrics.settings import Measure
 from linkbench.plan.builder import Cell, Plan
+from linkbench.registry.announced import OWN
 from linkbench.registry.code_digest import code_digest, version_of
-from linkbench.registry.foreign import OWN
 from linkbench.registry.registry import registry
 from linkbench.results import ladders, transfer
 from linkbench.results.conclusions import Reached, asked_of, conclude, to_json

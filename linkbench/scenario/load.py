@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from linkbench.api.kinds import SECTIONS
 from linkbench.errors import InputError, Location, Problem, ScenarioError
 from linkbench.metrics.settings import Measure, Strict
+from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, Wrong, explain, label, parse_spec
 from linkbench.scenario.bounds import MOST_CELLS
 from linkbench.scenario.checks import starting_predictor
@@ -34,6 +35,13 @@ def parse_scenario(written: Document, overrides: tuple[str, ...] = (), most_cell
 
     Raises ScenarioError with every problem at once, each with line, column and a remedy.
     """
+    try:
+        return _checked(written, overrides, most_cells)
+    finally:
+        registry().rest()  # what packages of others said is known
+
+
+def _checked(written: Document, overrides: tuple[str, ...], most_cells: int) -> Scenario:
     document = override(written, overrides, (*SECTIONS, "models"))
     if not isinstance(document.data, dict):
         raise ScenarioError(

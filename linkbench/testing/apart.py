@@ -9,7 +9,8 @@ from typing import Any
 
 from linkbench.boundary.messages import Parcel
 from linkbench.boundary.process import Process, Wanted
-from linkbench.registry.foreign import OWN, Foreign, readable
+from linkbench.registry.announced import OWN, Broken
+from linkbench.registry.importable import importable
 from linkbench.registry.registry import registry
 from linkbench.testing.check import Outcome
 from linkbench.testing.kit import examine
@@ -20,6 +21,8 @@ class Examining:
 
     def __init__(self, task: dict[str, Any], ask: Any) -> None:
         self.task = task
+        os.chdir(os.environ["TMPDIR"])  # where what the plugin leaves behind is seen
+        registry().broken += [Broken(*entry) for entry in task["broken"]]
 
     def examine(self, given: Parcel) -> Parcel:
         """meta: checks, as of `Outcome`."""
@@ -35,16 +38,17 @@ def examine_apart(kind: str, name: str, params: Mapping[str, Any] | None = None)
     found = registry().find(kind, name)
     if found.distribution == OWN or not hasattr(os, "fork"):
         return examine(kind, name, params)
-    may_read, may_list = readable([], Foreign([found], []))
+    may_read, may_list = importable([found.module])
     files = [value for value in (params or {}).values() if isinstance(value, str) and os.path.exists(value)]
     order = {
-        "prepare": [],
+        "prepare": [["linkbench.registry.registry:only", [list(each) for each in registry().everyone()]]],
         "run": f"{Examining.__module__}:{Examining.__qualname__}",
         "task": {
             "kind": kind,
             "name": name,
-            "params": json.dumps(params or {}),
-        },  # text: a value may be no number of JSON
+            "params": json.dumps(params or {}),  # text: a value may be no number of JSON
+            "broken": [list(entry) for entry in registry().broken],
+        },
     }
     with Process(Wanted(f"{kind} {name}", ["linkbench.testing.kit", "torch"], [*may_read, *files], may_list)) as there:
         there.call("open", Parcel({}, order))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 from linkbench.api.kinds import KINDS
@@ -33,27 +34,25 @@ class Refuse:
             raise Heavy(f"imports {name.partition('.')[0]}")
 
 sys.meta_path.insert(0, Refuse())
-from linkbench.api.kinds import KINDS
-from linkbench.registry.registry import registry
 found = {}
 for target in sys.argv[2:]:
     try:
         module, _, name = target.partition(":")
-        getattr(importlib.import_module(module), name)
+        getattr(importlib.import_module(module), name or "__name__")
     except Heavy as error:
         found[target] = str(error)
     except Exception as error:
         found[target] = f"{type(error).__name__}: {error}"
-for entry in registry().broken:
-    if "imports " in entry.reason:
-        found[f"registration of {entry.distribution}"] = entry.reason
 print(json.dumps(found))
 """
 
 
 @cache
 def _imports(targets: tuple[str, ...]) -> dict[str, str]:
-    """Which of the plugins cannot be imported without heavy packages, and why; seen in a process of its own."""
+    """Which of these, "module:name" or a module, cannot be imported without heavy packages, and why.
+
+    Seen in a process of its own.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
         [sys.executable, "-c", _LISTING, ",".join(HEAVY), *targets], capture_output=True, text=True, env=environment
@@ -79,12 +78,17 @@ def is_registered(subject: Subject) -> None:
 
 def importing_it_is_light(subject: Subject) -> None:
     """Listing and validating import the plugin's module; torch and its like belong into the methods."""
-    targets = sorted({found.target for plugins in registry().plugins.values() for found in plugins.values()})
-    target = subject.target if subject.name is None else registry().find(subject.kind, subject.name).target
-    found = _imports(tuple(sorted({*targets, target})))
-    assert target not in found, f"{target} {found[target]} when it is imported; import it inside the method"
-    of_package = [what for what in found if what.startswith("registration of")]
-    assert not of_package, f"{of_package[0]}: {found[of_package[0]]}"
+    target, targets, entries = subject.target, {subject.target}, set[str]()
+    if subject.name is not None:
+        found = registry().find(subject.kind, subject.name)
+        target, plugins = found.target, [each for kind in registry().plugins.values() for each in kind.values()]
+        targets = {each.target for each in plugins if each.distribution == found.distribution}  # together it is faster
+        installed = entry_points(group="linkbench")
+        entries = {each.value for each in installed if each.dist and each.dist.name == found.distribution}
+    heavy = _imports(tuple(sorted(targets | entries)))
+    assert target not in heavy, f"{target} {heavy[target]} when it is imported; import it inside the method"
+    for entry in entries & set(heavy):
+        raise AssertionError(f"the registration {entry} {heavy[entry]} when it is imported; import it inside a method")
 
 
 def parameters_have_a_schema(subject: Subject) -> None:

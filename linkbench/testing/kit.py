@@ -48,7 +48,7 @@ def _subject(kind: str, name: str, params: Mapping[str, Any]) -> Iterator[Subjec
         folders = () if kind == "executor" else (os.getcwd(), stack.enter_context(_temporary_files_in(folder)))
         before = Traces.now(folders)
         (Path(folder) / "given").mkdir()
-        yield Subject(kind, name, registry().load(kind, name), params, Path(folder) / "given", before)
+        yield Subject(kind, name, registry().imported(kind, name), params, Path(folder) / "given", before)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def conformance(plugin: str | type[Plugin], name: str | None = None, /, **params
     def subject() -> Subject:
         folder = tempfile.mkdtemp(prefix="linkbench-check-")
         before = Traces.now()
-        made = Subject(kind, name, given or registry().load(kind, str(name)), params, Path(folder), before)
+        made = Subject(kind, name, given or registry().imported(kind, str(name)), params, Path(folder), before)
         weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
         return made
 

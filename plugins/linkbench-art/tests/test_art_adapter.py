@@ -41,7 +41,9 @@ def test_contract(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_conformance(name: str) -> None:
     starts = (
-        {"num_random_init": 1} if "num_random_init" in registry().load("defender", f"art/{name}").model_fields else {}
+        {"num_random_init": 1}
+        if "num_random_init" in registry().imported("defender", f"art/{name}").model_fields
+        else {}
     )
     outcomes = examine("defender", f"art/{name}", starts)
     assert not [outcome for outcome in outcomes if outcome.status != "pass"]
@@ -67,7 +69,7 @@ def test_a_missing_library_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 
 
 def test_parameters_are_typed_and_listed() -> None:
-    properties = registry().load("defender", "art/pgd").model_json_schema()["properties"]
+    properties = registry().imported("defender", "art/pgd").model_json_schema()["properties"]
     assert {"epsilon", "steps", "alpha", "num_random_init", "phenotype", "label", "knowledge"} <= set(properties)
     with pytest.raises(ValueError, match="steps"):
         made("pgd", steps=0)
@@ -81,7 +83,7 @@ def test_channels(name: str) -> None:
     outcomes = examine("channel", f"art/{name}")
     assert not [outcome for outcome in outcomes if outcome.status != "pass"]
     assert len(outcomes) == 11
-    out = registry().load("channel", f"art/{name}")().publish(PHOTOS)
+    out = registry().imported("channel", f"art/{name}")().publish(PHOTOS)
     assert 1e-3 < (out - PHOTOS).abs().max() < 0.9
 
 

@@ -37,7 +37,7 @@ def test_contract(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_conformance(name: str) -> None:
-    cls = registry().load("defender", f"torchattacks/{name}")
+    cls = registry().imported("defender", f"torchattacks/{name}")
     outcomes = examine(
         "defender", f"torchattacks/{name}", {"random_start": True} if "random_start" in cls.model_fields else {}
     )
@@ -69,7 +69,7 @@ def test_a_missing_library_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 
 
 def test_parameters_are_typed_and_listed() -> None:
-    properties = registry().load("defender", "torchattacks/pgd").model_json_schema()["properties"]
+    properties = registry().imported("defender", "torchattacks/pgd").model_json_schema()["properties"]
     assert {"epsilon", "steps", "alpha", "random_start", "phenotype", "label", "knowledge"} <= set(properties)
     with pytest.raises(ValueError, match="steps"):
         made("pgd", steps=0)
