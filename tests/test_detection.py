@@ -39,9 +39,26 @@ def test_changes_are_found_and_nothing_is_not(amount: float, low: float, high: f
     own, linked = photos(40, 1), photos(60, 2)
     shown = photos(60, 5) if amount == 0 else protected(linked, 4, amount)
     taught = photos(40, 6) if amount == 0 else protected(own, 3, amount)
-    detector = learn(own, taught, np.arange(40) // 2)
-    plain, changed = detector.score(linked), detector.score(shown)
+    detector = learn([own, taught], np.arange(40) // 2)
+    plain, changed = (told[:, 1] - told[:, 0] for told in map(detector.told, (linked, shown)))
     assert low <= (changed[:, None] > plain[None, :]).mean() <= high
+
+
+def test_tools_are_told_apart_by_what_they_leave() -> None:
+    """Signs of two sizes, and a blur; and photos as they were are recognised as such."""
+    own, linked = photos(40, 1), photos(60, 2)
+
+    def blurred(clean: Array) -> Array:
+        soft: Array = ((clean.astype(float) + np.roll(clean, 1, 2) + np.roll(clean, 1, 3)) / 3).round().astype(np.uint8)
+        return soft
+
+    kinds = [lambda clean, _: clean, lambda clean, seed: protected(clean, seed, 2.0),
+             lambda clean, seed: protected(clean, seed, 8.0), lambda clean, _: blurred(clean)]  # fmt: skip
+    detector = learn([kind(own, 3) for kind in kinds], np.arange(40) // 2)
+    named = np.stack([detector.told(kind(linked, 4)).argmax(axis=1) for kind in kinds])
+    assert (np.diag(np.stack([(named == told).mean(axis=1) for told in range(4)])) > 0.9).all()
+    sums = np.exp(detector.told(linked)).sum(axis=1)
+    np.testing.assert_allclose(sums, 1.0)
 
 
 def test_floats_are_looked_at_as_8_bits() -> None:
@@ -82,9 +99,17 @@ def test_a_run_says_how_well_each_defence_is_detected(home: Path, run_cli: Calla
     assert found[0.0].value == 0.5
     assert found[0.1].value > 0.95
     assert found[0.1].ci_low <= found[0.1].value <= found[0.1].ci_high
+    named = {row.epsilon: row.value for row in results.rows if row.metric == "tool_named"}
+    recorded = {each["number"]: each for each in results.run["detection"].values()}
+    assert sorted(recorded) == [1, 2]
+    assert recorded[1]["names"] == ["none", "noise, ε 0", "noise, ε 0.1"]
+    assert named == {0.0: recorded[1]["named"][1], 0.1: recorded[2]["named"][2]}
+    assert named[0.1] > 0.9
+    assert recorded[1]["named"] == recorded[1]["named_clean"], "what is not changed cannot be named"
     page = (home / "out/report.html").read_text()
     assert "Was this photo protected?" in page
     assert "protected photos found" in page
+    assert "Which tool protected this photo?" in page
 
 
 @pytest.mark.parametrize(

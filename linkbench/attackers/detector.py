@@ -1,7 +1,8 @@
-"""Was this photo protected? What a change leaves in the finest detail, learned from photos with and without."""
+"""Was this photo protected, and by which tool? What changes leave in the finest detail, learned from such photos."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,30 +55,29 @@ def _mean_around(axes: Array) -> Array:
 
 
 class Detector(NamedTuple):
-    """mean, spread: of the features of clean photos, float64 [D]; coefficients: float64 [2, D + 1]."""
+    """mean, spread: of the features of photos of the first kind, float64 [D]; coefficients: float64 [K, D + 1]."""
 
     mean: Array
     spread: Array
     coefficients: Array
 
-    def score(self, photos: Array) -> Array:
-        """float64 [n], the log-odds that a photo was protected."""
-        told = logistic.log_probabilities((features(photos) - self.mean) / self.spread, self.coefficients)
-        out: Array = told[:, 1] - told[:, 0]
-        return out
+    def told(self, photos: Array) -> Array:
+        """float64 [n, K], log P(kind | photo)."""
+        return logistic.log_probabilities((features(photos) - self.mean) / self.spread, self.coefficients)
 
 
-def learn(clean: Array, protected: Array, person: Array) -> Detector:
-    """From photos of the attacker's people [n, 3, h, w] without and with protection; person: int64 [n], of both.
+def learn(kinds: Sequence[Array], person: Array) -> Detector:
+    """From photos of the attacker's people [n, 3, h, w] of each kind: first without protection, then after one tool
+    each. person: int64 [n], the same of every kind.
 
-    A logistic regression; its penalty maximises the likelihood under cross-validation over people.
+    A multinomial logistic regression; its penalty maximises the likelihood under cross-validation over people.
     """
-    plain, changed = features(clean), features(protected)
-    mean, spread = plain.mean(axis=0), np.maximum(plain.std(axis=0), 1e-6)
-    rows = (np.concatenate([plain, changed]) - mean) / spread
-    targets = np.repeat(np.eye(2), [len(plain), len(changed)], axis=0)
+    seen = [features(photos) for photos in kinds]
+    mean, spread = seen[0].mean(axis=0), np.maximum(seen[0].std(axis=0), 1e-6)
+    rows = (np.concatenate(seen) - mean) / spread
+    targets = np.repeat(np.eye(len(kinds)), [len(each) for each in seen], axis=0)
     _, who = np.unique(person, return_inverse=True)
-    fold = np.tile(who % FOLDS, 2)
+    fold = np.tile(who % FOLDS, len(kinds))
     learned = np.array([fold != part for part in range(FOLDS)], dtype=np.float64)
     likelihood = []
     for penalty in PENALTIES:

@@ -255,9 +255,17 @@ def alike_rows(rank: Artefact, settings: Measure, seed: int) -> list[Row]:
 
 
 def detection_rows(found: Artefact, settings: Measure, seed: int) -> list[Row]:
-    """`detection_auc`: the area under the ROC curve of protected photos against the same without protection."""
-    interval = _interval(found.array("parts")[:, None], found.array("identity"), settings, seed, ends=SHARE)[:, 0]
-    return [row("detection_auc", found.meta["auc"], interval)]
+    """`detection_auc`: the area under the ROC curve of protected photos against the same without protection;
+    `tool_named`: the part of the protected photos whose tool is named among all of the scenario, where it has several.
+    """
+    values = {"detection_auc": found.array("parts")}
+    if "right" in found.arrays:
+        values["tool_named"] = found.array("right")
+    rows = []
+    for name, each in values.items():
+        interval = _interval(each[:, None], found.array("identity"), settings, seed, ends=SHARE)[:, 0]
+        rows.append(row(name, found.meta["auc"] if name == "detection_auc" else each.mean(), interval))
+    return rows
 
 
 def certificate_rows(certify: Artefact, quality: Artefact | None, settings: Measure, seed: int) -> list[Row]:

@@ -79,7 +79,7 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
                 plain = builder.protect(_nobody(), channel, model, base, seed)
                 steps["unprotected"] = builder.predict(train, seed, published=builder.post(plain, channel, seed))
             if scenario.measure.detect and defender.name != NOTHING:
-                steps["detect"] = _detection(builder, defender, channel, model, base, seed, publish)
+                steps["detect"] = _Detection(builder, channel, model, base, seed).of(defender)
             if scenario.measure.sanity:
                 steps |= builder.sanity(defender, channel, model, base, seed)
             seen = builder.seen(model, poison, defender)
@@ -146,20 +146,46 @@ def _read_by(attacker: Attacker, steps: Mapping[str, str]) -> dict[str, str]:
     return inputs | {"genomes": steps.get("believed", inputs["genomes"])}
 
 
-def _detection(
-    builder: Builder, defender: Spec, channel: Spec, model: Model, base: dict[str, str], seed: int, protected: str
-) -> str:
-    """Whether the protected photos that were posted can be told from the same without protection."""
+class _Detection:
+    """What somebody who runs the tools of the scenario himself can tell of posted photos, for a model and a channel."""
 
-    def posted(spec: Spec, **whose: Any) -> str:
-        return builder.post(builder.protect(spec, channel, model, base, seed, **whose), channel, seed)
+    def __init__(self, builder: Builder, channel: Spec, model: Model, base: dict[str, str], seed: int) -> None:
+        self.builder, self.channel, self.model, self.base, self.seed = builder, channel, model, base, seed
+        protecting = [spec for spec in builder.scenario.specs["defenders"] if spec.name != NOTHING]
+        self.kinds = [_nobody(), *protecting]
 
-    own = {"split": VALIDATION, "own": True}
-    inputs = {
-        "cohort": base["cohort"], "own_clean": posted(_nobody(), **own), "own_protected": posted(defender, **own),
-        "clean": posted(_nobody()), "protected": protected,
-    }  # fmt: skip
-    return builder.add("detect", "linkbench.stages.detect:detect", seed, inputs=inputs)
+    def posted(self, spec: Spec, **whose: Any) -> str:
+        """Photos after a tool, of linked people or of others."""
+        protect = self.builder.protect(spec, self.channel, self.model, self.base, self.seed, **whose)
+        return self.builder.post(protect, self.channel, self.seed)
+
+    def own(self, spec: Spec) -> str:
+        """The same of people whom the attacker knows."""
+        return self.posted(spec, split=VALIDATION, own=True)
+
+    def of(self, defender: Spec) -> str:
+        """Whether photos after a tool can be told from the same without, and its name from those of the others."""
+        inputs = {
+            "cohort": self.base["cohort"], "own_clean": self.own(_nobody()), "own_protected": self.own(defender),
+            "clean": self.posted(_nobody()), "protected": self.posted(defender),
+        }  # fmt: skip
+        settings = {}
+        if len(self.kinds) > 2:
+            inputs["tools"], settings = self._tools(), {"number": self.kinds.index(defender)}
+        run = "linkbench.stages.detect:detect"
+        return self.builder.add("detect", run, self.seed, settings=settings, inputs=inputs)
+
+    def _tools(self) -> str:
+        inputs = {"cohort": self.base["cohort"]}
+        for at, spec in enumerate(self.kinds):
+            inputs |= {f"own{at}": self.own(spec), f"met{at}": self.posted(spec)}
+        budgets = [spec.params.get("epsilon") for spec in self.kinds]
+        names = [
+            spec.label if budget is None else f"{spec.label}, ε {budget:.4g}"
+            for spec, budget in zip(self.kinds, budgets, strict=True)
+        ]
+        run = "linkbench.stages.detect:tools"
+        return self.builder.add("tools", run, self.seed, settings={"names": names}, inputs=inputs)
 
 
 def _cell(

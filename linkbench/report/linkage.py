@@ -5,7 +5,7 @@ A new figure is a module in `linkbench.report.figures`, and its line in `FIGURES
 
 from __future__ import annotations
 
-from linkbench.report import ladder, matrices, summary, transfer
+from linkbench.report import ladder, matrices, summary, tools, transfer
 from linkbench.report.figures import (
     certificates,
     claims,
@@ -33,6 +33,7 @@ def _matrices(material: Material) -> list[Matrices]:
         ladder.tables(material.results.ladders(), material.level),
         transfer.tables(material.results.transfer(), material.level),
         matrices.matrices(material.cells, material.parts, material.level),
+        tools.tables(material.cells, material.results.run),
     )
     return [each for each in found if each]
 

@@ -212,6 +212,7 @@ METRICS = {
     "auc_score": Metric("area under ROC", "by score", _written("{:.3f}".format)),
     "auc_k": Metric("area under ROC", "by rank", _written("{:.3f}".format)),
     "detection_auc": Metric("protected?", "area under ROC", _written("{:.3f}".format)),
+    "tool_named": Metric("tool named", "of protected", _share),
     "median_rank": Metric("rank", "median", _written("{:.1f}".format)),
     "linf": Metric("photo", "L∞", _written(numbers.plain)),
     "linf_max": Metric("photo", "L∞, largest", _written(numbers.plain)),
