@@ -365,7 +365,8 @@ def test_cells_are_searched_and_filtered(seen: Visit) -> None:
 @pytest.mark.browser
 def test_the_page_asks_for_nothing_and_makes_no_error(seen: Visit, folder: Path) -> None:
     assert seen.errors == []
-    assert [words for words in seen.said if "WARN" not in words] == []
+    # where no photo is posted in 8 bits no line says what is too small for that
+    assert [words for words in seen.said if 'field "limit"' not in words] == []
     assert {url.partition(":")[0] for url in seen.requests} <= {"file", "data", "blob"}
     assert [url for url in seen.requests if url.startswith("file")] == [(folder / "report.html").resolve().as_uri()]
 

@@ -12,7 +12,7 @@
 
   const unpacked = (columns) => {
     const names = Object.keys(columns), rows = [];
-    const length = names.length ? (columns[names[0]].at || columns[names[0]]).length : 0;
+    const first = columns[names[0]] ?? [], length = (first.of ? first.at : first).length;
     for (let at = 0; at < length; at++) {
       const row = {};
       for (const name of names) {
@@ -64,11 +64,12 @@
     }
 
     async draw() {
-      if (!this.chart.clientWidth) return;
+      if (!this.chart.clientWidth || this.chart.closest("details:not([open])")) return;
       const params = this.figure.spec.params.map((one) => ({ ...one, value: this.params[one.name] }));
       const spec = { ...this.figure.spec, params, config: {
         ...known.config, axis: { ...known.config.axis, labelLimit: 0.42 * this.chart.clientWidth },
       } };
+      this.view?.finalize();
       const { view } = await vegaEmbed(this.chart, { ...(night.matches ? darkened(spec) : spec), data: { values: this.rows } }, {
         actions: false, ast: true, renderer: "svg", tooltip: { theme: night.matches ? "dark" : "light" },
       });

@@ -100,7 +100,11 @@ def _cmc(material: Material) -> Section | None:
             rows += _points(names.of_cell(cell), files[cell.ids[0]].cmc, channel=cell.channel)
         x = Axis("names that count, k", "count", None, log=most >= 20)
         drawn.append(
-            Panel(title, lines(looks, x, Axis("right person among the k first", ends=(0.0, 1.0)), whole=True), rows)
+            Panel(
+                title,
+                lines(looks, x, Axis("right person among the k first", ends=(0.0, 1.0)), whole=True, bands=False),
+                rows,
+            )
         )
     text = (
         "Cumulative match: how often the right person is among the k first names that the identifier gives, in the "

@@ -33,7 +33,7 @@ def curves(cells: list[MeasuredCell], trainings: dict[str, Training]) -> Section
                     for epoch, value in enumerate(values, start=1)
                     if math.isfinite(value)
                 ]
-        view = lines(looks, Axis("epoch", "count"), Axis("share told right, or loss", "plain"), whole=True)
+        view = lines(looks, Axis("epoch", "count"), Axis("share told right, or loss", "plain"), whole=True, bands=False)
         drawn.append(Panel(title, view, rows))
     poisoned = len(looks) > 1
     shown = dict.fromkeys(row["by"] for panel in drawn for row in panel.rows)

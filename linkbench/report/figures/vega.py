@@ -58,10 +58,13 @@ def wide(values: Iterable[float]) -> bool:
     return min(found) > 0 and max(found) / min(found) >= 20
 
 
-def lines(looks: Mapping[str, str], x: Axis, y: Axis, *, whole: bool = False, extra: Sequence[str] = ()) -> View:
+def lines(
+    looks: Mapping[str, str], x: Axis, y: Axis, *, whole: bool = False, bands: bool = True, extra: Sequence[str] = ()
+) -> View:
     """Lines with bands and, under the pointer, the nearest point.
 
-    looks: of every name; whole: points are many, so that no marks stand on the line; extra: more fields for tooltips.
+    looks: of every name; whole: points are many, so that no marks stand on the line; bands: whether records have
+    intervals; extra: more fields for tooltips.
     """
     marks: View = {
         "mark": {"type": "point", "filled": True, "opacity": 1, "clip": True},
@@ -83,7 +86,7 @@ def lines(looks: Mapping[str, str], x: Axis, y: Axis, *, whole: bool = False, ex
         "height": HEIGHT,
         "transform": [_interval(y.form)],
         "encoding": {"x": _along("x", x), "y": _along("value", y), "color": _colours(looks)},
-        "layer": [band, line, marks],
+        "layer": [*([band] if bands else []), line, marks],
     }
 
 
@@ -109,7 +112,7 @@ def roc(looks: Mapping[str, str], found: str) -> View:
     ends = (0.0, 1.0)
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     x, y = (Axis(title, ticks=ticks, ends=ends) for title in ("false claims", found))
-    view = lines(looks, x, y, whole=True, extra=("area",))
+    view = lines(looks, x, y, whole=True, bands=False, extra=("area",))
     diagonal = {
         "data": {"values": [{"x": 0, "value": 0}, {"x": 1, "value": 1}]},
         "mark": {"type": "line", "strokeWidth": 1, "color": theme.COLOURS["rule"][0], "tooltip": False},
