@@ -160,12 +160,18 @@ def test_tables_have_no_column_of_a_step_that_nobody_played() -> None:
 def test_a_run_climbs_the_ladder(home: Path, run_cli: Callable[..., Any]) -> None:
     (home / "s.yaml").write_text(SCENARIO)
     assert run_cli("run", home / "s.yaml", "--out", "out").status == 0
-    (found,) = read(home / "out").ladders()
-    names = [climb.protection.defender for climb in found.climbs]
+    (steps,) = read(home / "out").ladders()
+    names = [climb.protection.defender for climb in steps.climbs]
     assert names == ["blur", "joint-pgd"]
-    assert [rung.step for rung in found.climbs[1].rungs] == list(STEPS)
-    assert [rung.step for rung in found.climbs[0].rungs] == ["believes", "clean", "protected", "cleaned"]
+    assert [rung.step for rung in steps.climbs[1].rungs] == list(STEPS)
+    assert [rung.step for rung in steps.climbs[0].rungs] == ["believes", "clean", "protected", "cleaned"]
     page = (home / "out/report.html").read_text()
     assert "The ladder of attackers" in page
     assert "first step not shown to be held" in page
+    (found,) = read(home / "out").transfer()
+    assert found.networks == ("standard", "later", "cleaned", "knows")
+    assert [reach.seen for reach in found.reaches] == [(), ("standard",)]
+    assert all(one is not None for reach in found.reaches for one in reach.against)
+    assert "Networks that defences saw against those of attackers" in page
+    assert "(saw standard)" in page
     assert "On the ladder of attackers" in page
