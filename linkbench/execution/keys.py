@@ -8,15 +8,15 @@ from typing import Any
 from linkbench.plan.builder import Step
 from linkbench.registry.code_digest import NUMERICAL, Code, code_of, version_of
 from linkbench.registry.spec import every
-from linkbench.store.store import KEY_VERSION
+from linkbench.store.store import KEY_VERSION, Key
 
 
-def key_of(step: Step, inputs: Mapping[str, str], device: str) -> dict[str, Any]:
+def key_of(step: Step, inputs: Mapping[str, str], device: str) -> Key:
     """The key. inputs: the digest of each of the step's inputs by its name there."""
     code = code_of(step.run.partition(":")[0])
     plugins = {role: spec.identity() for role, spec in step.specs.items()}
     libraries = {NUMERICAL[name]: version_of(NUMERICAL[name]) for name in sorted(code.libraries)}
-    return {
+    return Key({
         "key": KEY_VERSION,
         "stage": step.stage,
         "run": step.run,
@@ -27,7 +27,7 @@ def key_of(step: Step, inputs: Mapping[str, str], device: str) -> dict[str, Any]
         "inputs": dict(inputs),
         "seed": step.seed,
         "device": device.partition(":")[0] if step.on_device else "any",
-    }
+    })  # fmt: skip
 
 
 def computes(key: Mapping[str, Any]) -> bool:

@@ -51,15 +51,20 @@ class Code(NamedTuple):
     digest: str
     modules: frozenset[str]
     libraries: frozenset[str]
-    files: tuple[tuple[Source, list[int], str], ...]
-    """Where each module was read, the file's times and size before that, and the digest of what counts of it."""
+    sources: tuple[tuple[Source, str], ...]
+    """Where each module was read, and the digest of what counts of it."""
+    stamps: dict[str, list[int]]
+    """Times and size of each of their files before that."""
 
     def edited(self) -> bool:
         """Whether a module has changed since it was read: if it was imported after that, it is not the one digested."""
         try:
+            if not contents.changed(self.stamps):  # asked after every stage
+                return False
             return any(
-                contents.stamp(source.file) != stamp and read(source.file.read_bytes(), source.package).digest != digest
-                for source, stamp, digest in self.files
+                contents.stamp(source.file) != self.stamps[str(source.file)]
+                and read(source.file.read_bytes(), source.package).digest != digest
+                for source, digest in self.sources
             )
         except OSError:
             return True
@@ -86,7 +91,7 @@ def code_of(module: str) -> Code:
     roots = {module.partition(".")[0], FACE}
     seen: dict[str, str] = {}
     libraries: set[str] = set()
-    files = []
+    sources, stamps = [], {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
@@ -98,10 +103,10 @@ def code_of(module: str) -> Code:
         source = find(name)
         if source is None:
             continue
-        stamp = contents.stamp(source.file)
+        stamps[str(source.file)] = contents.stamp(source.file)
         known = facts(source)
         seen[name] = known.digest
-        files.append((source, stamp, known.digest))
+        sources.append((source, known.digest))
         if DATA.intersection(known.imports):
             seen[f"{name} data"] = _data_digest(source.file.parent)
         waiting += [name.rpartition(".")[0]] if "." in name else []
@@ -109,7 +114,7 @@ def code_of(module: str) -> Code:
         waiting += [home for other in known.imports for home in _home(other)]
     _MEMORY.keep()
     digest = hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()[:16]
-    return Code(digest, frozenset(seen), frozenset(libraries), tuple(files))
+    return Code(digest, frozenset(seen), frozenset(libraries), tuple(sources), stamps)
 
 
 @functools.cache

@@ -30,6 +30,11 @@ def _stamp(found: os.stat_result) -> list[int]:
     return [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
 
 
+def changed(stamps: dict[str, list[int]]) -> bool:
+    """Whether a file has another stamp than this. Raises OSError where one is gone."""
+    return any([_stamp(os.stat(path)) != known for path, known in stamps.items()])  # noqa: C419
+
+
 def _fresh(found: list[int]) -> bool:
     return max(found[:2]) > (time.time() - FRESH) * 1e9
 

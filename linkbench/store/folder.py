@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from linkbench.errors import StoreError
 from linkbench.store.blobs import Info, Local
@@ -73,33 +74,45 @@ class Folder:
 
     @contextlib.contextmanager
     def temporary(self, suffix: str) -> Iterator[Path]:
-        handle, name = tempfile.mkstemp(suffix=suffix, dir=self.root / "tmp")
-        os.close(handle)
+        path = self.root / "tmp" / f"{secrets.token_hex(12)}{suffix}"
         try:
-            yield Path(name)
+            yield path
         finally:
-            Path(name).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # it has its name by now
+                os.unlink(path)
 
     def put(self, name: str, file: Path) -> None:
-        final = self.path(name)
-        if not final.parent.is_dir():
-            final.parent.mkdir(parents=True, exist_ok=True)
-            _flush_folder(final.parent.parent)
-        file.chmod(0o644)
-        with file.open("r+b") as opened:
-            os.fsync(opened.fileno())  # or a crash could leave the name without the bytes
-        os.replace(file, final)
-        _flush_folder(final.parent)  # a key must not outlive the object that it names
+        final = os.path.join(self.address, name)
+        folder = os.path.dirname(final)
+        handle = os.open(file, os.O_RDWR)
+        try:
+            os.chmod(file, 0o644)
+            os.fsync(handle)  # or a crash could leave the name without the bytes
+        finally:
+            os.close(handle)
+        try:
+            os.replace(file, final)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            _flush_folder(os.path.dirname(folder))
+            os.replace(file, final)
+        _flush_folder(folder)  # a key must not outlive the object that it names
 
     def create(self, name: str, content: bytes) -> bool:
-        path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = os.path.join(self.address, name)
         try:
-            with path.open("xb") as file:
+            with self._new(path) as file:
                 file.write(content)
         except FileExistsError:
             return False
         return True
+
+    def _new(self, path: str) -> BinaryIO:
+        try:
+            return open(path, "xb")
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            return open(path, "xb")
 
     def touch(self, name: str) -> None:
         os.utime(self.path(name))
@@ -128,7 +141,7 @@ class Folder:
         )
 
 
-def _flush_folder(folder: Path) -> None:
+def _flush_folder(folder: str) -> None:
     """Flush the names in a folder to the disk, where the system can."""
     with contextlib.suppress(OSError):  # no folder can be opened on Windows
         handle = os.open(folder, os.O_RDONLY)

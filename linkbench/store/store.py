@@ -13,6 +13,7 @@ puts back what is whole.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -51,8 +52,18 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+class Key(dict[str, Any]):
+    """The key of a stage, which nobody changes: its digest is asked for a dozen times and worked out once."""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(canonical(self).encode()).hexdigest()
+
+
 def digest_of(value: Any) -> str:
     """SHA-256 of a JSON value."""
+    if type(value) is Key:
+        return value.digest
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
