@@ -22,8 +22,10 @@ import trivial_stages
 from conftest import Finished, environment
 from test_plugins import hook
 from test_resume import outputs
+from threadpoolctl import threadpool_info
 
 import linkbench as lb
+from linkbench.api.cores import BLAS, one_blas_thread
 from linkbench.api.executor import Job, WorkerLostError
 from linkbench.api.resources import Resources
 from linkbench.execution import local
@@ -109,6 +111,32 @@ def test_the_command_takes_workers_and_a_script_needs_no_guard(tmp_path: Path, h
     assert outputs(home / "two") == outputs(home / "command") == outputs(home / "one")
     cached = spawn("run", "t.yaml", "--workers", "2", "--store", "one-store", "--out", "again")
     assert " 0 computed" in cached.out
+
+
+@pytest.mark.slow
+def test_libraries_of_linear_algebra_compute_on_one_thread(
+    home: Path, spawn: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products of these sizes had other last bits on two threads; a machine with one core shows nothing."""
+    Path("s.yaml").write_text(
+        "linkbench: 1\nname: a\ngenomes: paper-tables\ncohort: paper-tables\nattackers: [predicted, soft]\n"
+    )
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        done = spawn("run", "s.yaml", "--workers", "1", "--store", f"store{threads}", "--out", threads)
+        assert done.status == 0, done.err
+    assert (home / "1/results.csv").read_bytes() == (home / "2/results.csv").read_bytes()
+
+
+def test_the_environment_is_as_it_was_once_a_run_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    before = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
+    with one_blas_thread():
+        assert {os.environ[name] for name in BLAS} == {"1"}
+        assert all(each["num_threads"] == 1 for each in threadpool_info() if each["user_api"] == "blas")
+    assert (os.environ["OPENBLAS_NUM_THREADS"], "MKL_NUM_THREADS" in os.environ) == ("7", False)
+    assert {each["filepath"]: each["num_threads"] for each in threadpool_info()} == before
 
 
 @pytest.mark.slow

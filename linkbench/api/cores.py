@@ -1,8 +1,9 @@
-"""How many processors a run may use, and on how many threads torch computes. Results never depend on the former."""
+"""How many processors a run may use, and on how many threads torch and NumPy compute. Results depend on no number."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 
@@ -13,6 +14,40 @@ def cores() -> int:
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""What libraries of linear algebra look at when they are loaded."""
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's products of matrices are computed on one thread, in this process and in those that begin inside.
+
+    The last bits of a product tell on how many it was; and threads that wait for each other spin, which costs
+    several times the processor time where other processes are at work.
+    """
+    from threadpoolctl import threadpool_limits
+
+    before = {name: os.environ.get(name) for name in BLAS}
+    os.environ.update(dict.fromkeys(BLAS, "1"))
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@functools.cache
+def blas_on_one_thread() -> contextlib.ExitStack:
+    """The same from now on, for a process that carries out stages of others and does nothing else."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(one_blas_thread())
+    return stack
 
 
 @contextlib.contextmanager

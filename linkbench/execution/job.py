@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from linkbench.api.checkpoints import kept_in
-from linkbench.api.cores import one_thread
+from linkbench.api.cores import blas_on_one_thread, one_thread
 from linkbench.api.data import Artefact
 from linkbench.api.executor import Failure, JobReport, Tell
 from linkbench.api.progress import listening, noting
@@ -165,6 +165,7 @@ def carry_out_away(order: Order, location: str, elsewhere: bool, tell: Tell) -> 
         if refused:
             return JobReport(refused=refused)
     tell(0, 0)
+    blas_on_one_thread()
     expect([order.step.specs.values()], order.step.on_device)
     return carry_out(order, _store(location), tell)
 

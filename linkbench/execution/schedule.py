@@ -19,7 +19,7 @@ from linkbench.api.resources import Resources
 from linkbench.api.text import shown
 from linkbench.errors import InputError, StoreError, WorkerError
 from linkbench.execution.job import Order, carry_out, carry_out_away, reason
-from linkbench.execution.keys import edited
+from linkbench.execution.keys import computes, edited
 from linkbench.execution.limits import GRACE, OverdueError
 from linkbench.execution.records import Ledger, Record, Watcher, step_label
 from linkbench.execution.splitting import JOIN, WHOLE, Split, Work
@@ -186,7 +186,7 @@ class Schedule:
             return
         self.twins[name] = []
         self.keys[id_] = key
-        if not self.steps[id_].resources(self.run.device).cores:
+        if not self.steps[id_].resources(self.run.device).cores and (self.alone or not computes(key)):
             heapq.heappush(self.small, self._rank(Work(id_)))
             return
         if self.workers is None and not self.alone:

@@ -206,7 +206,7 @@ def _cell(
     )  # fmt: skip
     rows = builder.add(
         "measure",
-        "linkbench.stages.link:measure",
+        "linkbench.stages.measure:measure",
         seed,
         settings=measure.model_dump(by_alias=True),
         inputs={

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from linkbench.api.cores import one_blas_thread
 from linkbench.errors import InputError
 from linkbench.execution.records import Watcher
 from linkbench.execution.run import Run
@@ -32,21 +33,22 @@ def carry_out(
     """
     if out is not None:
         files.check_folder(out)
-    with watching as watcher:
-        outcome = run.execute(watcher)
-    previous = {} if out is None else files.previous_run(out)
-    counted = Reached(lambda cell: outcome.cells[cell]["rank"])
-    results = Results(
-        files.collect(run.plan, outcome, counted),
-        files.describe(scenario, run.plan, outcome, run.device, previous, counted),
-        counted.ranks,
-    )
-    if out is not None:
-        try:
-            write(out, results, outcome, lambda where: "" if page is None else page(results, where))
-        except OSError as error:  # a full disk, say
-            raise InputError(
-                f"{out} cannot be written: {error.strerror or error}. Finished stages are kept: run it again with "
-                f"another folder (--out FOLDER), and only the results are written"
-            ) from error
+    with one_blas_thread():
+        with watching as watcher:
+            outcome = run.execute(watcher)
+        previous = {} if out is None else files.previous_run(out)
+        counted = Reached(lambda cell: outcome.cells[cell]["rank"])
+        results = Results(
+            files.collect(run.plan, outcome, counted),
+            files.describe(scenario, run.plan, outcome, run.device, previous, counted),
+            counted.ranks,
+        )
+        if out is not None:
+            try:
+                write(out, results, outcome, lambda where: "" if page is None else page(results, where))
+            except OSError as error:  # a full disk, say
+                raise InputError(
+                    f"{out} cannot be written: {error.strerror or error}. Finished stages are kept: run it again with "
+                    f"another folder (--out FOLDER), and only the results are written"
+                ) from error
     return results

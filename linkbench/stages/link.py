@@ -1,4 +1,4 @@
-"""The stages that need no photos: genomes, cohort, published predictions and measure."""
+"""The stages that need no photos: genomes, cohort and published predictions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from linkbench.api.data import (
     Cohort,
     Genomes,
     check_cohort,
-    most_likely,
 )
 from linkbench.errors import InputError
 from linkbench.harness import redraw
-from linkbench.metrics.settings import Measure
 from linkbench.plan.task import Task
 from linkbench.stages.build import built_cohort, built_genomes
 
@@ -73,37 +71,3 @@ def published(task: Task) -> Artefact:
     everybody = np.arange(len(people))
     probabilities = np.asarray(people.predictions)
     return Artefact({"photo": everybody, "probabilities": probabilities}, {})
-
-
-def measure(task: Task) -> Artefact:
-    """The rows of one cell: every metric with its interval."""
-    from linkbench.metrics import rows as metrics
-
-    settings = Measure.model_validate(task.settings)
-    seed = seeds.derive(task.seed, "bootstrap")
-    rows = metrics.linkage_rows(task.inputs["rank"], settings, seed)
-    rows += metrics.open_set_rows(task.inputs["rank"], settings, seed)
-    rows += metrics.alike_rows(task.inputs["rank"], settings, seed)
-    people = Cohort.of(task.inputs["cohort"])
-    predicted = task.inputs["predict"]
-    photo = predicted.array("photo")
-    probabilities = np.asarray(predicted.array("probabilities"))
-    variants = most_likely(probabilities, people.schema)
-    about = (people.labels[photo], people.identity[photo], people.schema, settings, seed)
-    rows += metrics.prediction_rows(variants, *about)
-    rows += metrics.calibration_rows(probabilities, *about)
-    if "curves" in task.inputs and "watched" in task.inputs["curves"].arrays:
-        rows += metrics.curve_rows(task.inputs["curves"], people, settings, seed)
-    if "baseline" in task.inputs:
-        rows += metrics.change_rows(task.inputs["rank"], task.inputs["baseline"], settings, seed)
-    if "certify" in task.inputs:
-        rows += metrics.certificate_rows(task.inputs["certify"], task.inputs.get("quality"), settings, seed)
-    if "detect" in task.inputs:
-        rows += metrics.detection_rows(task.inputs["detect"], settings, seed)
-    if "quality" in task.inputs:
-        rows += metrics.quality_rows(task.inputs["quality"], settings, seed)
-    if "poison_quality" in task.inputs:
-        rows += metrics.quality_rows(task.inputs["poison_quality"], settings, seed, "poison_")
-    if "rule" in task.inputs:
-        rows += metrics.rule_rows(task.inputs["rule"], settings, seed)
-    return Artefact({}, {"rows": rows})
