@@ -6,6 +6,7 @@ let current = 0;          // the job whose progress is shown
 let timer = 0;            // waits until the slider rests
 let drawn = 0;            // makes addresses of pictures new
 const latest = new Map(); // by kind, the job that counts
+const over = new Set();   // jobs whose end was told: a stream that begins anew tells it again
 
 function say(text) { $("status").textContent = text; }
 
@@ -125,6 +126,8 @@ function hear(state) {
     $("doing").textContent = `${working[state.kind]}: ${state.text}`;
     return;
   }
+  if (over.has(state.job)) return;
+  over.add(state.job);
   if (state.job >= current) $("working").hidden = true;
   if (state.state === "failed") { complain(state.text); say(""); }
   if (state.state === "done") ({ risk: showRisk, preview: showPreview, protect: showMade })[state.kind](state.result);

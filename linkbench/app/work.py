@@ -29,16 +29,17 @@ class Events:
 
     def __init__(self) -> None:
         self.listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
-        self.latest: dict[int, dict[str, Any]] = {}
+        self.latest: dict[str, dict[str, Any]] = {}
 
     def tell(self, state: dict[str, Any]) -> None:
         """Send the state of a job to everybody who listens."""
-        self.latest[state["job"]] = state
+        if state["job"] >= self.latest.get(state["kind"], state)["job"]:
+            self.latest[state["kind"]] = state
         for queue in self.listeners:
             queue.put_nowait(state)
 
     async def listen(self) -> AsyncIterator[dict[str, Any] | None]:
-        """The state of every job, then each that changes; None when nothing has happened for a while."""
+        """The state of the latest job of each kind, then each that changes; None after a while without news."""
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.listeners.add(queue)
         try:

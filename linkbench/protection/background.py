@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from linkbench.api.base import Attacker
+    from linkbench.api.base import Attacker, Defender
     from linkbench.harness.defend import Defence
     from linkbench.models.predictor import Predictor
 
@@ -95,7 +95,39 @@ class Background:
 
     def defence(self, epsilon: float, secret: int, count: int) -> Defence:
         """The defender at work for so many faces, with decoys drawn by a secret."""
-        return _defence(self, epsilon, secret, count)
+        spec = self.defenders[self.taught_at(epsilon)]
+        return self.at_work(spec.plugin().model_copy(update={"epsilon": epsilon}), spec.label, secret, count)
+
+    def at_work(self, defender: Defender, label: str, secret: int, count: int) -> Defence:
+        """Any defender that asks for no more than a predictor, with the networks that the protection is made with."""
+        from linkbench.harness.defend import Defence
+        from linkbench.harness.knowledge import Known, study_set
+        from linkbench.models.predictor import ensemble
+
+        surrogates = [each.predictor for each in self.opponents if each.seen]
+        # whose photos are studied carries on where the photos to be protected end: everybody has a number of his own
+        rows = self.studied
+        everybody = np.concatenate([np.arange(count), self.people.identity[rows] + count])
+        known = Known(
+            schema=self.people.schema,
+            seed=seeds.derive(secret, "protect"),
+            predictor=ensemble(surrogates),
+            identity=everybody,
+        )
+        out = Defence(defender, known, f"defender {label}")
+        out.learn(
+            study_set(
+                defender,
+                known,
+                lambda index: pixels(self.photos[index], "cpu"),
+                np.arange(count, len(everybody)),
+                keys=rows,
+                size=self.size,
+                device="cpu",
+                seed=seeds.derive(secret, "learn"),
+            )
+        )
+        return out
 
     def taught(self, opponent: str, epsilon: float | None) -> object:
         """What the attacker with one predictor learned from photos that he protected with epsilon, None: from plain
@@ -284,36 +316,3 @@ def _seen(spec: Spec) -> tuple[str, ...]:
     """The models that the defender sees."""
     knowledge = spec.params["knowledge"]
     return (knowledge,) if isinstance(knowledge, str) else tuple(knowledge)
-
-
-def _defence(background: Background, epsilon: float, secret: int, count: int) -> Defence:
-    from linkbench.harness.defend import Defence
-    from linkbench.harness.knowledge import Known, study_set
-    from linkbench.models.predictor import ensemble
-
-    spec = background.defenders[background.taught_at(epsilon)]
-    defender: Any = spec.plugin().model_copy(update={"epsilon": epsilon})
-    surrogates = [each.predictor for each in background.opponents if each.seen]
-    # whose photos are studied carries on where the photos to be protected end: everybody has a number of his own
-    rows = background.studied
-    everybody = np.concatenate([np.arange(count), background.people.identity[rows] + count])
-    known = Known(
-        schema=background.people.schema,
-        seed=seeds.derive(secret, "protect"),
-        predictor=ensemble(surrogates),
-        identity=everybody,
-    )
-    out = Defence(defender, known, f"defender {spec.label}")
-    out.learn(
-        study_set(
-            defender,
-            known,
-            lambda index: pixels(background.photos[index], "cpu"),
-            np.arange(count, len(everybody)),
-            keys=rows,
-            size=background.size,
-            device="cpu",
-            seed=seeds.derive(secret, "learn"),
-        )
-    )
-    return out
