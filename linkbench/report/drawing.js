@@ -59,17 +59,18 @@
       if (options) value = nearest(options, value);
       else if (!(name in this.params)) return;
       this.params[name] = value;
-      if (name !== "at") this.point(-1);
+      this.point(-1);
       if (this.view) this.view.signal(name, value).runAsync();
     }
 
     async draw() {
+      this.view?.finalize();
+      this.view = undefined;
       if (!this.chart.clientWidth || this.chart.closest("details:not([open])")) return;
       const params = this.figure.spec.params.map((one) => ({ ...one, value: this.params[one.name] }));
       const spec = { ...this.figure.spec, params, config: {
         ...known.config, axis: { ...known.config.axis, labelLimit: 0.42 * this.chart.clientWidth },
       } };
-      this.view?.finalize();
       const { view } = await vegaEmbed(this.chart, { ...(night.matches ? darkened(spec) : spec), data: { values: this.rows } }, {
         actions: false, ast: true, renderer: "svg", tooltip: { theme: night.matches ? "dark" : "light" },
       });
@@ -99,7 +100,7 @@
       const row = this.shown()[at];
       const number = (value) => Number(value.toPrecision(3)).toLocaleString("en");
       const share = (value) => `${number(100 * value)}%`;
-      const write = row && this.params.by === "training loss" ? number : share;
+      const write = (this.figure.spec.encoding?.y.axis.format ?? "p").endsWith("p") ? share : number;
       this.readout.textContent = row ? [
         [row.row, row.name].filter(Boolean).join(", "), row.x && number(row.x), write(row.value),
         "low" in row && `${write(row.low)} to ${write(row.high)}`, row["against none"], row.attacker,

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from linkbench.report import matrices, names, numbers, summary
 from linkbench.report.figures import defences, differences, roc
-from linkbench.report.figures.base import CHANCE, Panel, Section, defence_colours, keys_of, panel_titles, panels_of
-from linkbench.report.figures.curves import GUESSING, POINTS
+from linkbench.report.figures.base import (
+    CHANCE,
+    GUESSING,
+    Panel,
+    Section,
+    defence_colours,
+    keys_of,
+    panel_titles,
+    panels_of,
+)
+from linkbench.report.figures.curves import POINTS
 from linkbench.report.figures.vega import Axis, Record, lines, short
 from linkbench.report.material import Figure, Material, TaskReport
 from linkbench.report.matrices import Matrices, Matrix

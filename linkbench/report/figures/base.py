@@ -30,6 +30,7 @@ PANELS = 12
 PANEL_AXES = ("cohort", "genomes", "model", "poison", "defender", "epsilon")
 SETTING_AXES = ("cohort", "genomes", "model", "poison")
 CHANCE = "chance"
+GUESSING = "guessing"
 
 CHOSEN_SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Population sizes that the switch offers, as far as they were measured; the largest is always there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linkbench.report.figures.base import (
     CHANCE,
+    GUESSING,
     Panel,
     Section,
     colours,
@@ -12,7 +13,6 @@ from linkbench.report.figures.base import (
     reference,
     switched_sizes,
 )
-from linkbench.report.figures.curves import GUESSING
 from linkbench.report.figures.vega import Axis, Record, lines, record
 from linkbench.results.cells import MeasuredCell, top_k
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from linkbench.report import names, scale
 from linkbench.report.figures.base import (
     CHANCE,
+    GUESSING,
     PANEL_AXES,
     SETTING_AXES,
     Panel,
@@ -29,12 +30,11 @@ POINTS = 60
 LINES = 10
 """Most defences of one drawing; of more, each keeps its largest budget."""
 
-GUESSING = "guessing"
-
 
 def defended(cells: list[MeasuredCell], parts: Roles) -> Section | None:
     """A line for each defence: what the strongest attacker it met reaches."""
-    own = _fewer(strongest(cells, parts))
+    met = strongest(cells, parts)
+    own = _fewer(met)
     if len(sizes(own)) < 2 or len({names.of_cell(cell) for cell in own}) < 2:
         return None
     looks = defence_colours(own)
@@ -42,7 +42,8 @@ def defended(cells: list[MeasuredCell], parts: Roles) -> Section | None:
         "curves",
         "What is left, by population size",
         "How often the true genome is among the k best candidates, when the attacker must choose from a population of "
-        "n genomes. For each defence the strongest attacker that it met. Bands: {level} intervals.",
+        "n genomes. For each defence the strongest attacker that it met"
+        f"{'' if len(own) == len(met) else ', and its largest budget alone'}. Bands: {{level}} intervals.",
         own,
         looks,
         SETTING_AXES,

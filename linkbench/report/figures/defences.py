@@ -7,6 +7,7 @@ from linkbench.metrics.pareto import front
 from linkbench.report import names, numbers
 from linkbench.report.figures.base import (
     CHANCE,
+    GUESSING,
     SETTING_AXES,
     Panel,
     Section,
@@ -20,7 +21,6 @@ from linkbench.report.figures.base import (
 from linkbench.report.figures.vega import Axis, Record, limited, lines, record, rows, scatter, short, wide
 from linkbench.results.cells import MeasuredCell, Roles, chance, coordinates, grouped, main_attacker, top_k
 
-GUESSING = "guessing"
 BUDGET = "budget ε (largest change of a pixel)"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from linkbench.report import names
 from linkbench.report.figures.base import (
     CHANCE,
+    GUESSING,
     SETTING_AXES,
     Panel,
     Section,
@@ -18,8 +19,6 @@ from linkbench.report.figures.base import (
 )
 from linkbench.report.figures.vega import Axis, Record, lines, record
 from linkbench.results.cells import MeasuredCell, cleaned, coordinates, grouped, top_k
-
-GUESSING = "guessing"
 
 
 def by_photos(cells: list[MeasuredCell], run: dict[str, Any]) -> Section | None:
