@@ -22,8 +22,11 @@ from linkbench.metrics import certificates, ranking
 from linkbench.models.filters import Filter, Filtered, judge_with
 from linkbench.models.looks import Noise, mean_answer
 from linkbench.models.predictor import Predictor
+from linkbench.plan.make import make_plan
 from linkbench.recipes.smoothed import Smoothed
 from linkbench.results.folder import read
+from linkbench.scenario.load import parse_scenario
+from linkbench.scenario.yaml import parse_yaml
 
 TWO = Schema({"sex": ["female", "male"], "eye": ["blue", "grey", "brown"]})
 
@@ -120,20 +123,22 @@ def test_certified_success_is_the_worst_of_what_may_be_predicted(seed: int) -> N
     radius = np.where(random.random((photos, TWO.width)) < 0.4, 0.0, random.random((photos, TWO.width)))
     for span in TWO.slices.values():
         radius[np.arange(photos), random.integers(span.start, span.stop, photos)] = 0.0
-    better = random.integers(0, population, (photos, TWO.combinations))
+    every = certificates.combinations(TWO).tolist()
+    assert every == [list(pair) for pair in itertools.product(range(3), range(4))]
+    better = random.integers(0, population, (photos, len(every)))
     tied = np.minimum(random.integers(0, 4, better.shape), population - 1 - better)
     reach = certificates.reach(radius, TWO)
     made = certificates.certified(reach, ranking.Ranks(better, tied), population, [1, 3], [5, 30])
     length = random.random(photos)
     found = made.at(length)
-    every = list(itertools.product(range(2), range(3)))
+    options = [[*row[span], max(row[span])] for row in radius.tolist() for span in TWO.slices.values()]
     for photo, (place, k) in itertools.product(range(photos), enumerate((1, 3))):
         worst = min(
             ranking.expected_success(
                 ranking.Ranks(better[photo, at : at + 1], tied[photo, at : at + 1]), population, k, [5]
             )[0, 0]
             for at, (sex, eye) in enumerate(every)
-            if radius[photo, sex] <= length[photo] and radius[photo, 2 + eye] <= length[photo]
+            if max(options[2 * photo][sex], options[2 * photo + 1][eye]) <= length[photo]
         )
         assert found[place, 0, photo] == pytest.approx(worst)
     assert (made.at(length) <= made.at(length / 2) + 1e-15).all(), "a longer change takes no less"
@@ -212,7 +217,7 @@ models:
 
 
 def test_no_attack_falls_below_its_certificate(home: Path, run_cli: Callable[..., Any]) -> None:
-    """Not a photo of any attack in a table, whether it knows the network or not."""
+    """No mean success in a table, whatever the attack knows and however the change is bounded."""
     (home / "s.yaml").write_text(
         HEAD + "defenders: [none, {use: joint-pgd, norm: 2, epsilon: [0.05, 0.2], steps: 8}, "
         "{use: joint-pgd, epsilon: 0.01, steps: 4, objective: rank}, {use: noise, epsilon: 0.01}]\n"
@@ -235,3 +240,29 @@ def test_no_attack_falls_below_its_certificate(home: Path, run_cli: Callable[...
     at = {row.metric: row.value for row in plain if (row.k, row.n) == (1, 10)}
     assert at["certified_success:0"] >= at["certified_success:0.05"] >= at["certified_success:0.2"]
     assert at["certified_success:0.05"] > 0.01, "some photos are certified"
+
+
+VOTES = "recipe: {use: smoothed, draws: 10, recipe: {use: standard, epochs: 1}}"
+
+
+@pytest.mark.parametrize(
+    ("second", "certified"),
+    [
+        ("{name: b, start: a, recipe: {use: adaptive, defender: noise}}", {"a", "b"}),
+        ("{name: b, start: a, recipe: pretrained}", {"a", "b"}),
+        ("{name: b, start: a, recipe: {use: jpeg, recipe: pretrained}}", {"a"}),
+        ("{name: b, start: a, recipe: {use: best-of, recipes: [pretrained, {use: jpeg, recipe: pretrained}]}}", {"a"}),
+        ("{name: b, recipe: {use: jpeg, recipe: {use: smoothed, draws: 10}}}", {"a"}),
+        ("{name: b, start: c, recipe: {use: smoothed, draws: 10, recipe: pretrained}}", {"a", "b"}),
+    ],
+)
+def test_only_votes_with_nothing_before_them_are_certified(second: str, certified: set[str]) -> None:
+    text = HEAD.split("models:")[0] + (
+        f"models:\n  - {{name: c}}\n  - {{name: a, {VOTES}}}\n  - {second}\ndefenders: [none, noise]\n"
+        "attackers: [predicted, {use: likelihood, learns: clean}, ground-truth, random]\n"
+    )
+    cells = make_plan(parse_scenario(parse_yaml("s.yaml", text))).cells
+    assert {cell.model for cell in cells if "certify" in cell.steps} == certified
+    assert {cell.attacker for cell in cells if "certify" in cell.steps} == {"predicted"}
+    without = make_plan(parse_scenario(parse_yaml("s.yaml", text + "measure: {radii: []}\n"))).cells
+    assert not any("certify" in cell.steps for cell in without)

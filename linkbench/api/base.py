@@ -117,6 +117,10 @@ class Attacker(Plugin):
     """What the attacker is shown about a photo: any of `variants`, `probabilities`, `truth`, and `ancestry`, of the
     person and the genomes."""
 
+    decided: ClassVar[bool] = False
+    """True where of the probabilities of a phenotype's variants nothing counts but which is largest, and whether all
+    are equal; then votes certify what the attacker reaches, as where he is not shown probabilities at all."""
+
     joint: ClassVar[bool] = False
     """True where all photos of a population are matched at once; then `compete` must be given too."""
 

@@ -40,6 +40,7 @@ class Predicted(Attacker):
     """
 
     sees: ClassVar[frozenset[str]] = frozenset({"variants", "probabilities"})
+    decided: ClassVar[bool] = True
 
     def score(self, evidence: Evidence, genomes: Genomes, learned: Any) -> Array:
         return summed_log_probability(read_variants(evidence), genomes)

@@ -78,15 +78,19 @@ def _distance(rival: Array, variant: Array, draws: int, error: float) -> Array:
 
 
 def combinations(schema: Schema) -> Array:
-    """int64 [C, P], every person that the schema can tell apart."""
-    grids = np.meshgrid(*(np.arange(len(schema[phenotype])) for phenotype in schema), indexing="ij")
+    """int64 [C, P], every outcome of votes: for each phenotype a variant, or their number if all are as frequent."""
+    grids = np.meshgrid(*(np.arange(len(schema[phenotype]) + 1) for phenotype in schema), indexing="ij")
     return np.stack([grid.reshape(-1) for grid in grids], axis=1)
 
 
 def reach(radius: Array, schema: Schema) -> Array:
-    """float64 [n, C]: no change of a 2-norm below this brings about all variants of a combination; radius: [n, V]."""
-    starts = np.array([span.start for span in schema.slices.values()])
-    return np.asarray(radius[:, starts + combinations(schema)].max(axis=2))
+    """float64 [n, C]: no change of a 2-norm below this brings about all outcomes of a combination; radius: [n, V].
+
+    While any variant of a phenotype is sure to be less frequent than another they are not all as frequent.
+    """
+    each = [np.column_stack([radius[:, span], radius[:, span].max(axis=1)]) for span in schema.slices.values()]
+    starts = np.cumsum([0, *(part.shape[1] for part in each[:-1])])
+    return np.asarray(np.concatenate(each, axis=1)[:, starts + combinations(schema)].max(axis=2))
 
 
 def certified(reached: Array, ranks: ranking.Ranks, population: int, ks: list[int], sizes: list[int]) -> Certificate:

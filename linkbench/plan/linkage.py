@@ -13,7 +13,7 @@ from linkbench.plan.builder import MEASURED, Builder, Cell
 from linkbench.plan.facts import NOTHING
 from linkbench.registry.foreign import foreign
 from linkbench.registry.registry import registry
-from linkbench.registry.spec import Spec, parse_spec
+from linkbench.registry.spec import Spec, every, parse_spec
 from linkbench.scenario.file import Model
 from linkbench.scenario.met import facing
 
@@ -111,11 +111,15 @@ def _nobody() -> Spec:
 
 
 def _smoothing(model: Model, models: list[Model]) -> Smoothing | None:
-    """How the predictor's votes on photos as they are posted are taken; None where it does not vote, or where only
-    foreign code says how."""
+    """How the predictor's votes on photos as they are posted are taken; None where it does not vote, where a filter may
+    stand before the votes, or where only foreign code says how."""
     recipe = model.recipe.plugin()
+    if foreign([model.recipe]):
+        return None
     if isinstance(recipe, Countermeasure):
-        return None if foreign([model.recipe]) else recipe.smoothing()
+        return recipe.smoothing()
+    if any(isinstance(spec.plugin(), Countermeasure) for spec in every([model.recipe]) if spec.kind == "recipe"):
+        return None
     started = next((other for other in models if other.name == model.start), None)
     return None if started is None else _smoothing(started, models)
 
@@ -123,9 +127,10 @@ def _smoothing(model: Model, models: list[Model]) -> Smoothing | None:
 def _certificate(
     builder: Builder, attacker: Spec, votes: Smoothing | None, steps: dict[str, str], seed: int
 ) -> dict[str, str]:
-    """What no change of a photo can take from an attacker who is shown nothing but the outcome of votes."""
+    """What no change of a photo can take from an attacker to whom nothing counts but the outcome of votes."""
     plugin: Attacker = attacker.plugin()
-    if votes is None or plugin.sees != {"variants"} or plugin.joint or plugin.pools() > 1 or plugin.leaks():
+    told = plugin.sees == {"variants"} or (plugin.decided and plugin.sees <= {"variants", "probabilities"})
+    if votes is None or not told or plugin.joint or plugin.pools() > 1 or plugin.leaks():
         return {}
     inputs = _read_by(plugin, steps) | {"predict": steps["unprotected"]}
     inputs.pop("unprotected", None)

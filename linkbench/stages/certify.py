@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from linkbench.api.base import Attacker
-from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes
+from linkbench.api.data import Array, Artefact, Cohort, Evidence, Genomes, one_hot
+from linkbench.api.schema import Schema
 from linkbench.errors import InputError
 from linkbench.harness.proposals import proposing
 from linkbench.metrics import certificates
@@ -15,7 +18,7 @@ from linkbench.registry.foreign import foreign
 from linkbench.stages.evidence import Lesson, Target, gather, question, ranked_scores
 
 MOST = 4096
-"""Combinations of variants whose ranks are looked at."""
+"""Outcomes of votes whose ranks are looked at."""
 
 
 def certify(task: Task) -> Artefact:
@@ -31,10 +34,11 @@ def certify(task: Task) -> Artefact:
     attacker: Attacker = spec.plugin()
     table, people, voted = Genomes.of(task.inputs["genomes"]), Cohort.of(task.inputs["cohort"]), task.inputs["predict"]
     schema, sigma, draws = people.schema, float(task.settings["sigma"]), int(task.settings["draws"])
-    if schema.combinations > MOST:
+    outcomes = math.prod(len(schema[phenotype]) + 1 for phenotype in schema)
+    if outcomes > MOST:
         raise InputError(
-            f"certificates look at every combination of variants; the schema has {schema.combinations}, at most {MOST} "
-            f"are looked at. Use fewer phenotypes, or 'measure.radii: []'"
+            f"certificates look at every outcome of the votes on all phenotypes; there are {outcomes:,}, at most "
+            f"{MOST:,} are looked at. Use fewer phenotypes, or 'measure.radii: []'"
         )
     held_out = {kind: task.inputs[kind] for kind in attacker.learns_from() if kind in task.inputs}
     target = gather(attacker, people, voted, held_out, task.seed, None, table.ancestry)
@@ -66,7 +70,7 @@ def _ranks(task: Task, attacker: Attacker, table: Genomes, target: Target) -> tu
     everybody = np.arange(len(every))
     imagined = Target(
         everybody,
-        Evidence(table.schema, len(every), variants=every),
+        _imagined(attacker, every, table.schema),
         np.zeros(len(every), np.int64),
         [Lesson(everybody, lesson.training, lesson.labels)],
     )
@@ -82,3 +86,19 @@ def _ranks(task: Task, attacker: Attacker, table: Genomes, target: Target) -> tu
         )
     better, tied = (part.reshape(len(every), len(distinct)).T[of_photo] for part in ranks)
     return better, tied
+
+
+def _imagined(attacker: Attacker, outcomes: Array, schema: Schema) -> Evidence:
+    """The votes as the attacker is shown them, for outcomes int64 [C, P] of `linkbench.metrics.certificates`."""
+    sizes = np.array([len(schema[phenotype]) for phenotype in schema])
+    variants = np.where(outcomes == sizes, 0, outcomes)  # the first of equals
+    probabilities = one_hot(variants, schema)
+    for column, span in enumerate(schema.slices.values()):
+        probabilities[outcomes[:, column] == sizes[column], span] = 1 / sizes[column]
+    sees = attacker.sees
+    return Evidence(
+        schema,
+        len(outcomes),
+        variants=variants if "variants" in sees else None,
+        probabilities=probabilities if "probabilities" in sees else None,
+    )

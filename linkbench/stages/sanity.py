@@ -13,6 +13,7 @@ from linkbench.api import seeds
 from linkbench.api.base import Defender
 from linkbench.api.data import Array, Artefact
 from linkbench.boundary.messages import Parcel, checked
+from linkbench.errors import PluginError
 from linkbench.harness.knowledge import learns
 from linkbench.harness.proposals import proposing
 from linkbench.plan.task import Task
@@ -60,7 +61,8 @@ class Trying(Perturbing):
 
         def measured(changed: Any) -> Array:
             value = self.defender.reached(photos, changed, told)
-            assert value is not None  # or it had not been asked
+            if value is None:
+                raise PluginError(f"{self.who} says in `reached` how far it gets, but gave None; then leave that out")
             out: Array = value.double().cpu().numpy()
             return out
 
@@ -96,5 +98,5 @@ def sanity(task: Task) -> Artefact:
         if learns(defender):
             there.call("learn", Parcel({}, {"seed": seeds.derive(seed, "learn")}), most=0)
         answer = there.call("reached", Parcel({"photos": shown, "rows": chosen}, {}))
-    found = {name: checked(answer.arrays, name, "float64", (len(chosen),), finite=False) for name in tries(defender)}
+    found = {name: checked(answer.arrays, name, "float64", (len(chosen),)) for name in tries(defender)}
     return Artefact({"photo": chosen, **found}, {})
