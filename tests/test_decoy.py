@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from standins import knowledge, predictor, random_log_p, random_photos, study_set
 from torch import Tensor
 
@@ -239,6 +240,9 @@ def test_every_member_of_an_ensemble_is_matched() -> None:
 
 
 def test_what_it_cannot_do_without_is_said() -> None:
+    for objective in ("constant", "independent"):
+        with pytest.raises(ValidationError, match="leave 'keep' out"):
+            defender(objective=objective, keep=["sex"])
     with pytest.raises(PluginError, match="show 1 person"):
         DecoyPGD().learn(study_set(OTHERS, NETWORK, [5] * len(OTHERS)))
     with pytest.raises(PluginError, match="was given none"):

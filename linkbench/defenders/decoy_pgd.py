@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from linkbench.api.fields import Epsilon, MaybePhenotypes
 from linkbench.defenders.iterated import Iterated
@@ -41,6 +41,13 @@ class DecoyPGD(Iterated):
     tolerance: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="leave a photo alone once it is this close to its decoy, in nats over all phenotypes"
     )
+
+    @model_validator(mode="after")
+    def _keeps(self) -> DecoyPGD:
+        if self.keep and self.objective in ("constant", "independent"):
+            raise ValueError(f"objective {self.objective!r} draws no decoy who could share a phenotype with the photo: "
+                             f"leave 'keep' out")  # fmt: skip
+        return self
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
