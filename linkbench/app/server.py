@@ -7,7 +7,7 @@ import contextlib
 import functools
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -43,8 +43,6 @@ WORDS = 1 << 16
 
 SWEEP = 30.0
 """Seconds between two looks for visitors who have gone."""
-
-Answer = Callable[["Request"], Awaitable[Response]]
 
 
 class Server:
@@ -87,6 +85,7 @@ class Server:
         session = self.sessions.open.get(request.path_params["key"])
         if session is None:
             raise HTTPException(404, "this visit is over; load the page again")
+        session.touch()
         return session
 
     async def begin(self, _: Request) -> Response:

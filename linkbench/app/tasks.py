@@ -51,8 +51,8 @@ class Desk:
     def do(self, wanted: Wanted, session: Session, job: Job) -> dict[str, Any]:
         """Carry out a job. Raises InputError with the names that files had, and CancelledError."""
         try:
-            with_photos = {"risk": self.risk, "preview": self.preview, "protect": self.protect}
-            return with_photos[wanted.kind](wanted, session, job)
+            kinds = {"risk": self.risk, "preview": self.preview, "protect": self.protect}
+            return kinds[wanted.kind](wanted, session, job)
         except LinkbenchError as error:
             raise InputError(named(str(error), [*session.photos.values()])) from None
 
