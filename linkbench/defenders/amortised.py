@@ -22,6 +22,9 @@ CELL = 4
 """Squares of this many pixels a side become one place with all their colours as planes: the network runs on few places,
 which is where the time goes, and every pixel still has a change of its own."""
 
+STEEPEST = 1.0
+"""Longer gradients are cut to this: a step too far, and every change is at its bound, from where none leads back."""
+
 FAINT = -8.0
 """Log-probabilities below this are the same to the network."""
 
@@ -30,8 +33,8 @@ class Amortised(Defender):
     """Match the predictors' outputs for a secret random other person's photo, as `decoy-pgd` does, without steps.
 
     A small U-Net sees the photo and what the predictors say of the decoy's, and gives the change, at most `epsilon`. It
-    is trained on the studied people, with the divergence that `decoy-pgd` minimises as its loss, so that no cloak need
-    be made beforehand; photos of others then take one pass and no gradient.
+    is trained on the studied people, shifted at random, with the divergence that `decoy-pgd` minimises as its
+    loss, so that no cloak need be made beforehand; photos of others then take one pass and no gradient.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"predictor"})
@@ -39,7 +42,7 @@ class Amortised(Defender):
     epsilon: Epsilon = 0.025
     steps: Count = Field(600, description="of training, on 16 photos each")
     width: int = Field(16, ge=2, le=128, description="channels of the U-Net at its finest")
-    learning_rate: float = Field(0.004, gt=0, le=1, description="of Adam, at first; it falls along a cosine")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="of Adam, at first; it falls along a cosine")
 
     @classmethod
     def trial(cls, folder: Path) -> dict[str, Any]:
@@ -53,9 +56,11 @@ class Amortised(Defender):
         from linkbench.api import seeds
         from linkbench.api.progress import advance
         from linkbench.defenders.decoys import Match, find_pool, side_by_side
+        from linkbench.models.augment import augment
         from linkbench.models.unet import UNet
 
         pool, random = find_pool(studied), seeds.generator(studied.seed, "amortised")
+        turns = torch.Generator().manual_seed(seeds.derive(studied.seed, "amortised", "augment"))
         looks, members = side_by_side(studied.predictor)
         planes = 3 * CELL**2
         network = UNet(self.width, planes + members * studied.schema.width, planes).to(studied.device)
@@ -64,10 +69,11 @@ class Amortised(Defender):
         for step in range(self.steps):
             rows = random.choice(len(studied), min(BATCH, len(studied)), replace=False)
             wanted = pool.log_probs[torch.from_numpy(random.integers(0, len(pool.identity), len(rows)))]
-            photos = studied.pixels(np.asarray(rows))
+            photos = augment(studied.pixels(np.asarray(rows)), 1.0, turns)
             apart = -Match(wanted.exp(), None).value(looks(self._moved(network, photos, wanted)))
             optimiser.zero_grad(set_to_none=True)
             apart.mean().backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), STEEPEST)
             optimiser.step()
             schedule.step()
             advance(step + 1, self.steps, "training")
