@@ -69,7 +69,7 @@
       if (!this.chart.clientWidth || this.chart.closest("details:not([open])")) return;
       const params = this.figure.spec.params.map((one) => ({ ...one, value: this.params[one.name] }));
       const spec = { ...this.figure.spec, params, config: {
-        ...known.config, axis: { ...known.config.axis, labelLimit: 0.42 * this.chart.clientWidth },
+        ...known.config, axis: { ...known.config.axis, labelLimit: 0.46 * this.chart.clientWidth },
       } };
       const { view } = await vegaEmbed(this.chart, { ...(night.matches ? darkened(spec) : spec), data: { values: this.rows } }, {
         actions: false, ast: true, renderer: "svg", tooltip: { theme: night.matches ? "dark" : "light" },

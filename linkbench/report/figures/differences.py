@@ -17,7 +17,7 @@ def differences(settings: list[Setting]) -> Section | None:
     if not chosen:
         return None
     question = chosen[0].question
-    x = Axis("change of the share of photos linked")
+    x = Axis("change of photos linked")
     panels = []
     same_places = grouped(chosen, lambda one: (one.place["cohort"], one.place["genomes"]))
     for same in same_places:
