@@ -32,6 +32,6 @@ class LinearProbe(Recipe):
 
     def train(self, network: nn.Module, data: TrainingData) -> Report:
         """Raises InputError for an architecture that does not end in a linear layer."""
-        from linkbench.models.probe import fit
+        from linkbench.models.last_layers import fit
 
         return fit(network, data, self.balance)
