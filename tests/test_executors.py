@@ -130,12 +130,12 @@ def test_libraries_of_linear_algebra_compute_on_one_thread(
 
 def test_the_environment_is_as_it_was_once_a_run_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.delenv("BLIS_NUM_THREADS", raising=False)
     before = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
     with one_blas_thread():
         assert {os.environ[name] for name in BLAS} == {"1"}
         assert all(each["num_threads"] == 1 for each in threadpool_info() if each["user_api"] == "blas")
-    assert (os.environ["OPENBLAS_NUM_THREADS"], "MKL_NUM_THREADS" in os.environ) == ("7", False)
+    assert (os.environ["OPENBLAS_NUM_THREADS"], "BLIS_NUM_THREADS" in os.environ) == ("7", False)
     assert {each["filepath"]: each["num_threads"] for each in threadpool_info()} == before
 
 

@@ -42,6 +42,14 @@ def start(folder: Path, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, env=environment(), **pipes, **more)
 
 
+def leaves(pid: int) -> list[psutil.Process]:
+    """The processes below one that have none below themselves; some may end while they are looked for."""
+    try:
+        return [each for each in psutil.Process(pid).children(recursive=True) if not each.children()]
+    except psutil.NoSuchProcess:
+        return []
+
+
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_workers_and_drivers_that_are_killed_at_random(tmp_path: Path, undisturbed: dict[str, Any], seed: int) -> None:
     """Each moment is drawn between the entries that the store gains; a worker is killed, then the driver."""
@@ -51,7 +59,7 @@ def test_workers_and_drivers_that_are_killed_at_random(tmp_path: Path, undisturb
         entries = len(list(tmp_path.glob("store/keys/*/*.json"))) + chance.randint(0, 12)
         until = time.monotonic() + 60
         while run.poll() is None and time.monotonic() < until:
-            workers = [each for each in psutil.Process(run.pid).children(recursive=True) if not each.children()]
+            workers = leaves(run.pid)
             if workers and len(list(tmp_path.glob("store/keys/*/*.json"))) >= entries:
                 time.sleep(chance.uniform(0, 0.05))
                 os.kill(run.pid if victim == "driver" else chance.choice(workers).pid, signal.SIGKILL)

@@ -16,8 +16,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What libraries of linear algebra look at when they are loaded."""
+BLAS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+"""What libraries of linear algebra look at when they are loaded. Not MKL's: torch takes its own threads from there."""
 
 
 @contextlib.contextmanager
@@ -27,10 +27,13 @@ def one_blas_thread() -> Iterator[None]:
     The last bits of a product tell on how many it was; and threads that wait for each other spin, which costs
     several times the processor time where other processes are at work.
     """
+    before = {name: os.environ.get(name) for name in BLAS}
+    if before == BLAS:  # so it has been since the program began, or is already
+        yield
+        return
     from threadpoolctl import threadpool_limits
 
-    before = {name: os.environ.get(name) for name in BLAS}
-    os.environ.update(dict.fromkeys(BLAS, "1"))
+    os.environ.update(BLAS)
     try:
         with threadpool_limits(1, "blas"):
             yield

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from linkbench.api.cores import BLAS
 from linkbench.api.text import shown
 from linkbench.cli.options import examples
 from linkbench.errors import LinkbenchError, MissingExtraError
@@ -101,6 +102,7 @@ def main() -> None:
     130: interrupted; run again to go on.
     """
     gc.set_threshold(100_000, 20, 100)  # start-up makes many objects and hardly a cycle: an eighth of a short command
+    os.environ.update(BLAS)  # before NumPy is imported
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
