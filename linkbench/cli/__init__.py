@@ -34,7 +34,7 @@ COMMANDS = {
     "app": ("linkbench.cli.app", "Serve a page to this machine that does the same for photos dropped on it."),
     "cohort": ("linkbench.cli.cohort", "Look at a cohort: a contact sheet of its photos."),
     "report": ("linkbench.cli.report", "Show the tables of a finished run again, and rebuild its page."),
-    "plot": ("linkbench.cli.plot", "Write a figure of a finished run: PDF, SVG, PNG, HTML or Vega-Lite."),
+    "plot": ("linkbench.cli.plot", "Write a figure of a finished run as PDF, SVG, PNG, HTML or JSON."),
     "list": ("linkbench.cli.listing", "List finished runs and the scenarios that come with the toolkit."),
     "compare": ("linkbench.cli.compare", "Compare two runs, cell by cell."),
     "leaderboard": ("linkbench.cli.leaderboard", "Rank defenders and attackers of several runs on one protocol."),
