@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from linkbench.models.features import last_layer, side_by_side
+from linkbench.models.features import all_features, last_layer
 
 
 class Cosine(nn.Module):
@@ -20,7 +20,7 @@ class Cosine(nn.Module):
 
     def features(self, photos: Tensor) -> Tensor:
         """float [n, D]; those of several networks side by side."""
-        return side_by_side(self.network, photos)
+        return all_features(self.network, photos)
 
     def forward(self, photos: Tensor) -> Tensor:
         directions = nn.functional.normalize(self.classes.float(), dim=1)

@@ -42,7 +42,7 @@ def joined(features: Features, photos: Tensor, scales: tuple[float, ...]) -> Ten
     return torch.cat([part.float() / scale for part, scale in zip(parts, scales, strict=True)], dim=1)
 
 
-def side_by_side(network: nn.Module, photos: Tensor) -> Tensor:
+def all_features(network: nn.Module, photos: Tensor) -> Tensor:
     """float32 [n, D], the features of every network of a predictor in one row."""
     return torch.cat([part.float() for part in deep_features(network)(photos)], dim=1)
 
@@ -55,7 +55,7 @@ def last_layer(network: nn.Module, size: int) -> nn.Linear:
     last = next((module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None)
     if last is not None:
         with evaluating(network), torch.no_grad():
-            seen = side_by_side(network, torch.zeros(1, 3, size, size, device=last.weight.device))
+            seen = all_features(network, torch.zeros(1, 3, size, size, device=last.weight.device))
         if seen.shape[1] == last.in_features:
             return last
     raise InputError(

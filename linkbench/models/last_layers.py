@@ -14,7 +14,7 @@ from linkbench.api.data import MISSING, Array
 from linkbench.api.training_data import Photos, Report, TrainingData
 from linkbench.errors import InputError
 from linkbench.models import logistic
-from linkbench.models.features import last_layer, side_by_side
+from linkbench.models.features import all_features, last_layer
 from linkbench.models.losses import Losses
 from linkbench.models.predictor import evaluating, parts_of, place
 from linkbench.models.training import examine
@@ -61,7 +61,7 @@ def _entering(network: nn.Module, photos: Photos, device: str) -> Array:
     """float64 [n, D], what enters the last layer."""
 
     def features(batch: Tensor) -> Tensor:
-        return side_by_side(network, batch)
+        return all_features(network, batch)
 
     out: Array = through(features, network, photos, device).double().numpy()
     return out
