@@ -119,7 +119,7 @@ class Attacker(Plugin):
 
     decided: ClassVar[bool] = False
     """True where of the probabilities of a phenotype's variants nothing counts but which is largest, and whether all
-    are equal; then votes certify what the attacker reaches, as where he is not shown probabilities at all."""
+    are equal; then votes certify what an attacker of linkbench's own reaches, as where none are shown at all."""
 
     joint: ClassVar[bool] = False
     """True where all photos of a population are matched at once; then `compete` must be given too."""

@@ -129,11 +129,11 @@ def _certificate(
 ) -> dict[str, str]:
     """What no change of a photo can take from an attacker to whom nothing counts but the outcome of votes."""
     plugin: Attacker = attacker.plugin()
-    told = plugin.sees == {"variants"} or (plugin.decided and plugin.sees <= {"variants", "probabilities"})
+    decided = plugin.decided and not foreign([attacker])  # what he is not shown needs no word of his
+    told = plugin.sees == {"variants"} or (decided and plugin.sees <= {"variants", "probabilities"})
     if votes is None or not told or plugin.joint or plugin.pools() > 1 or plugin.leaks():
         return {}
     inputs = _read_by(plugin, steps) | {"predict": steps["unprotected"]}
-    inputs.pop("unprotected", None)
     run = "linkbench.stages.certify:certify"
     return {
         "certify": builder.add(
