@@ -27,13 +27,21 @@ WHOLE = Known(
     labels=np.zeros((4, len(PAPER)), np.int64),
     identity=np.arange(4) // 2,
     channel=lambda photos: photos,
+    redraw=lambda index, variants: np.zeros((len(index), 3, 32, 32), np.uint8),
 )
-FIELDS = {"predictor": "predictor", "genome": "log_p", "reference": "reference", "labels": "labels"}
+FIELDS = {
+    "predictor": "predictor",
+    "genome": "log_p",
+    "reference": "reference",
+    "labels": "labels",
+    "redraw": "redraw",
+}
 WORDS = {
     "predictor": "see a predictor, but knowledge 'white-box' gives it none",
     "genome": "know the true genome",
     "reference": "know a reference population",
     "labels": "know the true variants",
+    "redraw": "have photos drawn again",
 }
 
 
