@@ -66,7 +66,7 @@ def test_a_damaged_memory_is_no_obstacle(home: Path, run_cli: Callable[..., Fini
     expected = run_cli("plugins", "--json")
     assert expected.status == 0
     record = json.loads(remembered().read_text())
-    asked = record["circumstances"][3:]
+    asked = record["circumstances"][2:]
     assert Memory(remembered(), asked).known == record["known"]
     wrong = ["", "[]", "{", "null", '{"known": {}}', json.dumps({**record, "known": {"attacker random": 3}})]
     for text in (*wrong, json.dumps({**record, "circumstances": []}), json.dumps({**record, "modules": [1]})):

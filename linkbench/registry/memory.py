@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from linkbench.registry import contents
-from linkbench.version import __version__
 
 FORMAT = 1
 """Version of the remembered files."""
@@ -29,7 +28,7 @@ class Memory:
 
     def __init__(self, file: Path, circumstances: list[Any] | None, since: float = _BEGAN) -> None:
         self.file = file
-        self.circumstances = None if circumstances is None else [FORMAT, __version__, sys.version, *circumstances]
+        self.circumstances = None if circumstances is None else [FORMAT, sys.version, *circumstances]
         self.modules: set[str] = set()
         self.since = since
         self.known: dict[str, Any] = self._load()
