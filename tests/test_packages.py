@@ -18,6 +18,7 @@ from hostile import rows, write_table
 from linkbench.api import base as kinds
 from linkbench.api.kinds import KINDS
 from linkbench.boundary import sandbox
+from linkbench.boundary.messages import Parcel
 from linkbench.boundary.process import Process
 from linkbench.errors import InputError, PluginError
 from linkbench.metrics import image_quality
@@ -449,6 +450,55 @@ def test_a_package_may_not_take_linkbenchs_name(fake_plugin: Any) -> None:
     registries.forget()
     assert any(entry.reason == "has linkbench's own name; give the package another" for entry in registry().broken)
     assert "theirs" not in registry().plugins["attacker"]
+
+
+def test_the_name_of_a_package_leads_nowhere(fake_plugin: Any, home: Path) -> None:
+    site = fake_plugin("pkg", {"__init__.py": REGISTER})
+    (site / "linkbench_pkg-1.2.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: ../../outside\nVersion: 9\n"
+    )
+    registries.forget()
+    (said,) = (entry for entry in registry().broken if entry.distribution == "../../outside")
+    assert "give the package another" in said.reason
+    assert "theirs" not in registry().plugins["attacker"]
+
+
+FIELD = {"name": "weight", "alias": None, "list": False, "path": False, "phenotype": False, "use": None}
+
+UNSOUND: dict[str, dict[str, Any]] = {
+    "another home": {"home": "linkbench.api.nothing:Attacker"},
+    "a home of another kind": {"home": "linkbench.api.base:Defender"},
+    "required parameters that are no list": {"schema": {"required": 5}},
+    "a parameter of an unknown kind": {"fields": [FIELD | {"use": "nonsense"}]},
+    "a parameter that steers the terminal": {"fields": [FIELD | {"name": "\x1b[31mred"}]},
+    "a parameter with such another name": {"fields": [FIELD | {"alias": "\x1b[31mred"}]},
+}
+
+
+def describe_as(told: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the package describe its plugin in another way than it is."""
+    found = registry().find("attacker", "theirs")
+    there = registry().packages[found.distribution]
+    described = {**there.described(found), **told}
+    there.memory.known.pop("classes")
+    monkeypatch.setattr(there, "_call", lambda *_: Parcel({}, {"answer": described}))
+
+
+def test_a_method_is_not_told_as_a_fact(home: Path, fake_plugin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    package(fake_plugin, "import", "")
+    describe_as({"facts": {"learns_from": []}, "written": ["learns_from"]}, monkeypatch)
+    assert callable(registry().load("attacker", "theirs").learns_from)
+
+
+@pytest.mark.parametrize("case", UNSOUND)
+def test_unsound_descriptions_are_refused_by_name(
+    case: str, home: Path, fake_plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(fake_plugin, "import", "")
+    describe_as(UNSOUND[case], monkeypatch)
+    with pytest.raises(PluginError, match="attacker 'theirs' of linkbench-theirs") as refused:
+        registry().load("attacker", "theirs")
+    assert "\x1b" not in str(refused.value)
 
 
 def test_processes_of_packages_end(keen: None) -> None:

@@ -1,7 +1,7 @@
 """The process of a plugin: it takes itself away what it shall not have, then does what it is asked, call by call.
 
 What is asked names a class of linkbench ("module:Class", the proposer of a stage) that is made once, from what came
-with it, and whose methods are called then. A method is given an `Parcel` and returns one; a proposer may ask the
+with it, and whose methods are called then. A method is given a `Parcel` and returns one; a proposer may ask the
 harness in between, where its stage foresees that.
 """
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from linkbench import errors
 from linkbench.api.progress import advance, note
+from linkbench.api.text import shown
 from linkbench.boundary import messages, scratch
 from linkbench.boundary.messages import BadMessageError, Message, Parcel
 from linkbench.boundary.order import Order, order_text
@@ -346,8 +347,8 @@ def _error(told: Mapping[str, Any]) -> LinkbenchError:
 
 
 def escaped(text: str) -> str:
-    """Text of a plugin as it may be shown on any terminal: lines and printable letters, all else as `?`."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+    """Text of a plugin as it may be shown on any terminal, whole."""
+    return shown(text, len(text))
 
 
 def memory_limit() -> int:

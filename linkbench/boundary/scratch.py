@@ -74,7 +74,7 @@ def _began(process: int) -> str:
         pass
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # anybody may name a folder, with any number
         return ""
     except OSError:
         pass

@@ -40,6 +40,8 @@ def _table(entries: list[dict[str, Any]], broken: list[dict[str, Any]], paramete
     from rich.table import Table
     from rich.text import Text
 
+    from linkbench.api.text import shown
+
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -56,7 +58,8 @@ def _table(entries: list[dict[str, Any]], broken: list[dict[str, Any]], paramete
         table.add_row(Text(f"  {entry['name']}"), what)
         for key, value in entry["parameters"].items() if parameters else ():
             default = "" if key in entry["required"] else f"={_brief(value.get('default'))}"
-            table.add_row(Text(f"    {key}{default}", "dim"), Text(value.get("description", ""), "dim"))
+            # of other packages: what steers terminals must not reach one
+            table.add_row(Text(shown(f"    {key}{default}"), "dim"), Text(shown(value.get("description", "")), "dim"))
     console = Console(highlight=False)
     console.print(table)
     if not parameters:

@@ -378,8 +378,8 @@ class Schedule:
         if edited(order.step):
             store.forget(order.key)
             self._note(id_, "its code was edited while it ran; the next run computes it again")
-        for entry_ in split.entries() if split is not None else ():
-            store.discard(entry_)
+        for piece in split.entries() if split is not None else ():
+            store.discard(piece)
         self._end(id_, Record(entry, computed=True))
         self._leave_line(id_)
 

@@ -174,4 +174,4 @@ def home_of(described: Mapping[str, Any], kind: type[Plugin]) -> type[Plugin]:
         found = getattr(importlib.import_module(module), name, None)
         if isinstance(found, type) and issubclass(found, kind):
             return found
-    raise PluginError(f"is said to be of {shown(described.get('home'), 60)}, expected {kind.__name__}")
+    raise PluginError(f"its class is said to be of {shown(described.get('home'), 60)}, expected {kind.__name__}")

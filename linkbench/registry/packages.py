@@ -59,9 +59,10 @@ def sound(answer: Any) -> Announced:
 def _is_schema(schema: Any) -> bool:
     """Whether listings can show it."""
     parts = (schema.get("properties", {}), schema.get("$defs", {})) if isinstance(schema, dict) else (None,)
-    return all(
-        isinstance(part, dict) and all(isinstance(each, dict) for each in part.values()) for part in parts
-    ) and all(isinstance(name, str) for name in schema.get("required", []))
+    if not all(isinstance(part, dict) and all(isinstance(each, dict) for each in part.values()) for part in parts):
+        return False
+    required = schema.get("required", [])
+    return isinstance(required, list) and all(isinstance(name, str) for name in required)
 
 
 def _stamp(path: str) -> list[int]:

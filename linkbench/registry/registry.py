@@ -32,6 +32,8 @@ FEW = 20
 """The most names that a message lists."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]|/(?=[a-z0-9])){0,63}")
+_TARGET = re.compile(r"[\w.]+:[\w.]+")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Registry:
@@ -58,7 +60,7 @@ class Registry:
                 problem = (
                     f"was written for plugin form {api}, this linkbench has form {API}; install a matching version"
                 )
-            elif not isinstance(target, str) or target.count(":") != 1:
+            elif not isinstance(target, str) or not _TARGET.fullmatch(target):
                 problem = f"the target {target!r} is not of the form 'package.module:Class'"
             elif name in self.plugins[kind]:
                 problem = f"{kind} {name!r} is already registered by {self.plugins[kind][name].distribution}"
@@ -168,11 +170,14 @@ def registry() -> Registry:
         return out
     installed: dict[tuple[str, str], list[importlib.metadata.EntryPoint]] = {}
     for entry in sorted(importlib.metadata.entry_points(group="linkbench"), key=lambda entry: entry.name):
-        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "0")
+        name, version = (str(entry.dist.name), shown(entry.dist.version)) if entry.dist else ("unknown", "0")
         installed.setdefault((name, version), []).append(entry)
     for (name, version), entries in installed.items():
         if name == OWN:
             out.broken.append(Broken(name, entries[0].name, "has linkbench's own name; give the package another"))
+        elif not _DISTRIBUTION.fullmatch(name):  # it becomes the name of a file
+            reason = "its distribution has a name that no package index takes; give the package another"
+            out.broken.append(Broken(shown(name, SUMMARY), shown(entries[0].name, SUMMARY), reason))
         elif hasattr(os, "fork"):
             package = Package(name, version, {entry.name: entry.value for entry in entries}, out.everyone, out.load)
             out.packages[name] = package

@@ -78,8 +78,9 @@ class StandIn(Plugin):
         files, modules = (cls._read_answer(name, answer.get(name)) for name in ("input_files", "code_modules"))
         told = Told(answer["params"], paths, tuple(files), tuple(modules))
         for path in told.input_files:
-            if not any(_beside(os.path.abspath(path), given) for given in (*paths, *cls._apart.code)):
-                raise PluginError(f"{cls._of.where} says that it reads {path}, which its parameters do not name")
+            known = any(_beside(os.path.abspath(path), given) for given in (*paths, *cls._apart.code))
+            if not known or "\0" in str(path):  # no system has files of such a name
+                raise PluginError(f"{cls._of.where} says that it reads {shown(path)}, which its parameters do not name")
         made = cls.model_construct(**values)
         made._told = told
         return made
@@ -122,16 +123,19 @@ def stand_in(of: Registration, described: Mapping[str, Any], apart: Apart) -> ty
         base = home_of(described, getattr(importlib.import_module("linkbench.api.base"), KINDS[of.kind].base))
         module, _, name = of.target.partition(":")
         fields: dict[str, Any] = {str(field["name"]): _field(field) for field in described["fields"]}
-        if taken := [field for field in fields if hasattr(StandIn, field)]:
+        if taken := [field for field in fields if hasattr(StandIn, field) or not field.isidentifier()]:
             raise NameError(f"no parameter can have the name {taken[0]!r}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about names of parameters, which are for the package to hear
             make: Any = create_model  # its own types know of one base
             made = make(name, __base__=(StandIn, base), __module__=module, __doc__=described["doc"], **fields)
-        said = {fact: understood(base, fact, value) for fact, value in described["facts"].items()}
+        told = described["facts"]
+        said = {fact: understood(base, fact, told[fact]) for fact in facts(base) if fact in told}
         asked = {fact: _asking(fact) for fact in facts(base) if fact in described["asked"]}
         written = {method: _method(base, method, of) for method in methods(base) if method in described["written"]}
-    except (KeyError, TypeError, ValueError, AttributeError, NameError, RuntimeError) as error:
+    except (
+        PluginError, ImportError, KeyError, TypeError, ValueError, AttributeError, NameError, RuntimeError
+    ) as error:  # fmt: skip
         raise PluginError(f"{of.where} is described unsoundly: {shown(error, 200)}") from None
     for attribute, value in {**said, **asked, **written}.items():
         if attribute not in ("input_files", "code_modules"):
@@ -143,7 +147,11 @@ def stand_in(of: Registration, described: Mapping[str, Any], apart: Apart) -> ty
 
 def _field(field: Mapping[str, Any]) -> tuple[Any, Any]:
     extra: Any = {"linkbench": "phenotype"} if field["phenotype"] else None
+    if field["use"] and field["use"] not in KINDS:
+        raise ValueError(f"there is no kind {field['use']!r}")
     extra = {"linkbench_use": field["use"]} if field["use"] else extra
+    if field["alias"] is not None and field["alias"] != shown(field["alias"]):
+        raise ValueError(f"no parameter can have the name {field['alias']!r}")
     one: Any = Path | None if field["path"] else Any
     kind = list[one] if field["list"] else one
     return kind, Field(None, alias=field["alias"], json_schema_extra=extra)
@@ -181,6 +189,8 @@ def _read(cls: type[StandIn], params: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 def _validation_error(name: str, problems: Any, params: Mapping[str, Any]) -> ValidationError:
     """What the class itself raised, as it was told."""
+    if not problems:
+        raise ValueError("wrong, but nothing is said to be")
     details = []
     for location, kind, message in problems:
         value: Any = params
