@@ -36,7 +36,7 @@ from linkbench.app import pictures, session
 from linkbench.app.guard import HOST, PAGE_POLICY
 from linkbench.app.server import WORDS, application
 from linkbench.app.session import PREFIX, Limits, plain_name, sweep, temporary_folder
-from linkbench.app.tasks import ARCHIVE, REPORT, Desk
+from linkbench.app.tasks import ARCHIVE, REPORT, Desk, archive
 from linkbench.faces import find, read
 from linkbench.protection.background import prepare, scenario_of
 from linkbench.store.store import Store
@@ -315,6 +315,23 @@ def test_what_is_previewed_is_what_is_written(page: TestClient, desk: Desk, tmp_
     page.request("DELETE", f"{visit}/photos/2")
     with zipfile.ZipFile(io.BytesIO(page.get(f"{visit}/download").content)) as archive:
         assert archive.namelist() == ["me.png", REPORT]
+    page.post(f"{visit}/jobs", json={"kind": "protect", "strength": 0})
+    assert page.get(f"{visit}/download").status_code == 404  # the files are being written over
+    wait_for(page, f"{visit}/download")
+
+
+def test_every_photo_has_its_own_name_in_the_archive(folder: Path) -> None:
+    from linkbench.app.work import Events
+
+    visit = session.Sessions(folder, LIMITS).begin(Events())
+    visit.out.mkdir()
+    record = {"epsilon": 0.1, "faces": [], "met": True, "attackers_taught_at": 0.1}
+    for name in ("me (3).png", "me.png", "me.png"):
+        upload = visit.place(name)
+        (visit.out / upload.path.name).write_bytes(b"")
+        visit.photos[upload.number], visit.made[upload.number] = upload, record
+    with zipfile.ZipFile(archive(visit)) as file:
+        assert file.namelist() == ["me (3).png", "me.png", "me (3) (3).png", REPORT]
 
 
 def np_wall() -> bytes:

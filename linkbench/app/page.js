@@ -152,7 +152,7 @@ function showPreview(result) {
   }
   const { changed } = result.faces[0];
   $("changed").textContent = `Largest face: SSIM ${changed.ssim.toFixed(3)}, Delta E ${changed.delta_e.toFixed(1)} in the mean, ` +
-    `${changed.delta_e_95.toFixed(1)} at the 95th percentile. Shown as it would be written; checked without posting.`;
+    `${changed.delta_e_95.toFixed(1)} at the 95th percentile. Shown before it is written as a file; checked without posting.`;
   const table = $("attackers");
   table.replaceChildren();
   const head = element("tr", "", element("thead", "", table));
@@ -232,7 +232,10 @@ $("views").addEventListener("change", (event) => {
   }
 });
 $("ask-risk").addEventListener("click", () => begin("risk", {}));
-$("ask-protect").addEventListener("click", () => begin("protect", { strength: Number($("strength").value) }));
+$("ask-protect").addEventListener("click", () => {
+  $("done").hidden = true; // what was made before is written over
+  begin("protect", { strength: Number($("strength").value) });
+});
 $("cancel").addEventListener("click", async () => {
   try { await ask("DELETE", `${visit}/jobs/${current}`); } catch (error) { complain(error.message); return; }
   say("Cancelled.");

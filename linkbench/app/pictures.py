@@ -16,7 +16,7 @@ WHOLE, CLOSE = 640, 512
 """Longest side of the pictures of a whole photo and of one face, pixels."""
 
 STRONGER = 8
-"""Times by which differences are enlarged: one of 8/255 is a quarter of the way from grey to white."""
+"""Times by which differences are enlarged: one of 8/255 is half of the way from grey to white."""
 
 
 def whole(photo: Photo, faces: Sequence[Face]) -> bytes:

@@ -162,6 +162,8 @@ class Server:
         wanted = Wanted.model_validate_json(await _words(request))
         # what is asked again is no longer wanted as it was
         self.work.cancel(job for job in self.work.unfinished(session.events) if job.kind == wanted.kind)
+        if wanted.kind == "protect":
+            session.made.clear()  # the files are written over, and the report must not be that of others
 
         job = self.work.submit(
             wanted.kind, session.events, functools.partial(self.desk.do, wanted, session), session.keep

@@ -129,6 +129,7 @@ class Sessions:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self.open: dict[str, Session] = {}
+        self.coming = 0
 
     def begin(self, events: Events) -> Session:
         """A new visitor. Raises TooMuchError where there are too many."""
@@ -164,9 +165,10 @@ class Sessions:
         if announced is not None and length > most:
             raise _too_large(most)
         kept = sum(each.stat().st_size for each in self.folder.rglob("*") if each.is_file())
-        if kept + length > self.limits.everything:
+        if kept + self.coming + length > self.limits.everything:
             raise TooMuchError("there is no more room for files; remove some, or close other pages")
         written = 0
+        self.coming += length  # others who come meanwhile find no room there
         try:
             with path.open("xb") as file:
                 async for chunk in chunks:
@@ -177,6 +179,8 @@ class Sessions:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        finally:
+            self.coming -= length
 
 
 def _too_large(most: int) -> TooMuchError:

@@ -102,10 +102,15 @@ class Desk:
             job.reached(len(done) / len(uploads), f"photo {len(done) + 1} of {len(uploads)}, {upload.name}: {what}")
 
         judge = self._judge(wanted, session)
-        for outcome in files.protect_files([*uploads], session.out, self.background, judge, wish, tell):
-            upload = uploads[outcome.source]
-            record = outcome.record or {"failed": named(outcome.failed, [upload])}
-            done.append({"photo": upload.number, "name": upload.name, "record": record})
+        try:
+            for outcome in files.protect_files([*uploads], session.out, self.background, judge, wish, tell):
+                upload = uploads[outcome.source]
+                record = outcome.record or {"failed": named(outcome.failed, [upload])}
+                done.append({"photo": upload.number, "name": upload.name, "record": record})
+        finally:
+            for upload in uploads.values():
+                if upload.number not in session.photos:  # removed while it was worked on
+                    (session.out / upload.path.name).unlink(missing_ok=True)
         return {"made": done}
 
     def _epsilon(self, wanted: Wanted) -> float:
@@ -152,9 +157,9 @@ def _named_once(session: Session) -> Iterator[tuple[str, Upload, dict[str, Any]]
     taken = {REPORT}
     for number, record in session.made.items():
         upload = session.photos[number]
-        name, stem = upload.name, Path(upload.name)
-        if name.casefold() in taken:
-            name = f"{stem.stem} ({number}){stem.suffix}"
+        name = upload.name
+        while name.casefold() in taken:
+            name = f"{Path(name).stem} ({number}){Path(name).suffix}"
         taken.add(name.casefold())
         yield name, upload, record
 
