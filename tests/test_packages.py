@@ -501,6 +501,16 @@ def test_unsound_descriptions_are_refused_by_name(
     assert "\x1b" not in str(refused.value)
 
 
+def test_a_listing_shows_no_text_that_steers_the_terminal(fake_plugin: Any, run_cli: Callable[..., Finished]) -> None:
+    plugin = PLUGIN.replace("pydantic import", "pydantic import Field,").replace(
+        "weight: float = 0.5", r'weight: float = Field(0.5, description="\x1b[31mred")'
+    )
+    fake_plugin("theirs", {"__init__.py": REGISTER, "plugin.py": plugin.format(body=indented("pass"))})
+    done = run_cli("plugins", "--kind", "attacker")
+    assert "?[31mred" in done.out
+    assert "\x1b" not in done.out
+
+
 def test_processes_of_packages_end(keen: None) -> None:
     made("defender", "keen")
     process = registry().packages["linkbench-pkg"].process
