@@ -122,6 +122,8 @@ MetDefender = Annotated[dict[str, Any] | None, BeforeValidator(_NestedSpec("defe
 """A defender inside a recipe; None for the one that the model meets, so that a network is trained for each of them."""
 
 MaybeDefenders = list[DefenderSpec]
+"""Any number of defenders inside another plugin's parameters, none too."""
+
 DefenderSpecs = Annotated[MaybeDefenders, Field(min_length=1)]
 """One or more defenders inside another plugin's parameters."""
 

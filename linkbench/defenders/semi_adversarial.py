@@ -118,6 +118,8 @@ def trained(studied: StudySet, plan: Plan) -> Mixer:
 
 
 MOST_KEPT = 4
+"""Networks that a process remembers; the oldest one goes first."""
+
 _TRAINED: dict[str, Mixer] = {}
 """The latest networks, by what they were made from."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from linkbench.api.schema import Schema
 from linkbench.models.batches import batch_size
 
 
@@ -28,6 +29,11 @@ class Noise:
         for row, generator in enumerate(self.generators):
             out[row].normal_(generator=generator)
         return out.to(self.like)
+
+
+def variant_counts(schema: Schema) -> dict[str, Tensor]:
+    """variants: int64 [P], how many variants each phenotype has, which are the sizes that `spans` is given."""
+    return {"variants": torch.tensor([len(schema[phenotype]) for phenotype in schema])}
 
 
 def spans(width: int, sizes: Sequence[int]) -> list[slice]:

@@ -15,6 +15,7 @@ from linkbench.models.seeding import seeded
 from linkbench.models.unet import UNet, tensors
 
 BATCH = 24
+"""Photos of a training step."""
 
 
 class RestorationPlan(NamedTuple):

@@ -31,10 +31,10 @@ class Averaged(Countermeasure):
     draws: int = Field(16, ge=1, le=1000, description="noisy copies; of steps there is one to each variant")
 
     def learn(self, data: TrainingData) -> dict[str, Tensor]:
-        """variants: int64 [P], how many variants each phenotype has."""
-        import torch
+        """How many variants each phenotype has."""
+        from linkbench.models.looks import variant_counts
 
-        return {"variants": torch.tensor([len(data.schema[phenotype]) for phenotype in data.schema])}
+        return variant_counts(data.schema)
 
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
         from linkbench.models.looks import Noise

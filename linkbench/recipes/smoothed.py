@@ -39,10 +39,10 @@ class Smoothed(Countermeasure):
         return Smoothing(self.sigma, self.draws)
 
     def learn(self, data: TrainingData) -> dict[str, Tensor]:
-        """variants: int64 [P], how many variants each phenotype has."""
-        import torch
+        """How many variants each phenotype has."""
+        from linkbench.models.looks import variant_counts
 
-        return {"variants": torch.tensor([len(data.schema[phenotype]) for phenotype in data.schema])}
+        return variant_counts(data.schema)
 
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
         from linkbench.models.looks import Noise
