@@ -296,7 +296,7 @@ def test_what_is_previewed_is_what_is_written(page: TestClient, desk: Desk, tmp_
     visit = begin(page)
     for name in ("me.png", "ME.png"):
         bring(page, visit, photo(), name)
-    bring(page, visit, np_wall(), "wall.png")
+    bring(page, visit, without_a_face(), "wall.png")
     assert page.post(f"{visit}/jobs", json={"kind": "preview", "photo": 1, "strength": 1}).status_code == 202
     previewed = wait_for(page, f"{visit}/photos/1/after").content
     assert page.post(f"{visit}/jobs", json={"kind": "protect", "strength": 1}).status_code == 202
@@ -334,7 +334,7 @@ def test_every_photo_has_its_own_name_in_the_archive(folder: Path) -> None:
         assert file.namelist() == ["me (3).png", "me.png", "me (3) (3).png", REPORT]
 
 
-def np_wall() -> bytes:
+def without_a_face() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (200, 200), (120, 120, 120)).save(file, "PNG")
     return file.getvalue()

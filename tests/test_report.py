@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkbench.api.data import Array, Artefact, Stream
-from linkbench.report import document, flags_text, numbers, page, png, scale, terminal
+from linkbench.report import document, flags_text, numbers, page, png, terminal
+from linkbench.report.thinning import thin
 from linkbench.results.cells import nearest, pooled, read_cells, short
 from linkbench.results.results import Results
 from linkbench.results.table import Row
@@ -171,8 +172,8 @@ def ranks_in(folder: Path, results: Results) -> None:
     for cell in {row.cell for row in results.rows}:
         line = np.linspace(0.0, 1.0, 400)
         arrays: dict[str, Array | Stream] = {"identity": np.arange(40) // 2}
-        for kind in ("score", "k"):
-            arrays |= {f"roc_{kind}_false": line**2, f"roc_{kind}_true": line}
+        for kind, bend in (("score", 2), ("k", 3)):
+            arrays |= {f"roc_{kind}_false": line**bend, f"roc_{kind}_true": line}
         tensorfile.write(folder / "ranks" / f"{cell}.safetensors", Artefact(arrays, {"population": 40}))
 
 
@@ -372,7 +373,7 @@ def test_words_and_numbers() -> None:
 
 @given(st.integers(2, 900), st.integers(2, 200))
 def test_thin_keeps_both_ends(length: int, most: int) -> None:
-    kept = scale.thin(length, most, [math.log(10 + i) for i in range(length)])
+    kept = thin(length, most, [math.log(10 + i) for i in range(length)])
     assert (kept[0], kept[-1]) == (0, length - 1)
     assert len(kept) <= max(most, 2)
     assert kept == sorted(set(kept))

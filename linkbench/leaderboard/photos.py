@@ -2,10 +2,10 @@
 
 Of each seed s, whole numbers: s.people [n], who is in the photo; s.better and s.tied [cells, n], ranks as in
 linkbench.metrics.ranking; s.hits and s.draws [joint cells, n], for attackers that match all photos of a population at
-once: in how many drawn populations a photo was, and in how many of them it was linked, in units of 1/HIT;
-s.ssim and s.moved [changes, n], likeness and
-largest change by the defender, in units of 1/FINE; s.poison.people [t], s.poison.ssim and s.poison.moved [changes, t],
-the same by poisons of the photos that were trained on; s.gallery.* [changes, t], by defenders of those in a gallery.
+once: in how many drawn populations a photo was, and in how many of them it was linked, in units of 1/HIT; s.ssim and
+s.moved [changes, n], likeness and largest change by the defender, in units of 1/FINE; s.poison.people [t],
+s.poison.ssim and s.poison.moved [changes, t], the same by poisons of the photos that were trained on; s.gallery.*
+[changes, t], by defenders of those in a gallery.
 Cells and changes stand in the order of the entry; a photo's numbers are those of its own column.
 """
 

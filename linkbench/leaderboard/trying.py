@@ -90,7 +90,7 @@ def scenario_with(
     specs = {
         **scenario.specs,
         "channels": [known[label] for label in channels] or scenario.specs["channels"],
-        "poisons": [nothing, tried] if poison else [nothing][: len(scenario.specs["poisons"])],
+        "poisons": [nothing, tried] if poison else [nothing] if scenario.specs["poisons"] else [],
         "defenders": [nothing] if poison else [nothing, *noise, tried],
     }
     return scenario._replace(name=GUEST, specs=specs, seeds=list(seeds) or scenario.seeds)

@@ -45,9 +45,10 @@
       this.params = Object.fromEntries(this.figure.spec.params.map((one) => [one.name, one.value]));
       this.chart.addEventListener("keydown", (event) => this.key(event));
       this.chart.addEventListener("blur", () => this.point(-1));
+      const tools = make("p", "", box);
+      tools.className = "tools";
       for (const kind of ["SVG", "PNG"]) {
-        const button = make("button", kind, this.tools ??= make("p", "", box));
-        this.tools.className = "tools";
+        const button = make("button", kind, tools);
         button.type = "button";
         button.title = `save as ${kind}`;
         button.addEventListener("click", () => this.save(kind.toLowerCase()));

@@ -18,7 +18,7 @@ from linkbench.report.figures.curves import POINTS
 from linkbench.report.figures.vega import Axis, Record, lines, short
 from linkbench.report.material import Figure, Material, TaskReport
 from linkbench.report.matrices import Matrices, Matrix
-from linkbench.report.scale import thin
+from linkbench.report.thinning import thin
 from linkbench.results.cells import MeasuredCell, coordinates, grouped, undefended
 
 RATE = "protection_rate"

@@ -73,14 +73,14 @@ def lines(ladders: list[Ladder]) -> Lines | None:
     if not ladders:
         return None
     steps, places = played(ladders), [ladder.place for ladder in ladders]
-    posted = len(ladders) > 1
-    headings = [("defence", False), *([("where", False)] if posted else []), *((step, True) for step in steps)]
+    several = len(ladders) > 1
+    headings = [("defence", False), *([("where", False)] if several else []), *((step, True) for step in steps)]
     rows = []
     for ladder in ladders:
         for climb in ladder.climbs:
             met = {rung.step: numbers.percent(rung.success.value, "") for rung in climb.rungs}
             rows.append(
-                [names.of(climb.protection), *([where(ladder.place, places)] if posted else [])]
+                [names.of(climb.protection), *([where(ladder.place, places)] if several else [])]
                 + [met.get(step, numbers.NOTHING) for step in steps]
                 + [falls_at(climb) if ladder.plain else numbers.NOTHING]
             )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from linkbench.api.data import Artefact
 from linkbench.errors import InputError
-from linkbench.report.scale import thin
+from linkbench.report.thinning import thin
 from linkbench.results.cells import MeasuredCell
 
 POINTS = 80

@@ -176,9 +176,6 @@ def _budget(change: Change, eight_bit: bool) -> Iterable[str]:
         yield "over-budget-after-publication"
 
 
-Pair = tuple[str, str]
-"""Two cells that differ in the defence alone, or a cell and a flag."""
-
 SLIGHT = 0.01
 """Differences below this part of what the defender gains on average count as none."""
 
@@ -186,7 +183,7 @@ MORE = {"steps": "more-steps-weaker", "restarts": "more-tries-weaker", "epsilon"
 """The flag of each kind of effort, as linkbench.stages.sanity names them."""
 
 
-def _stuck(tried: Mapping[str, Artefact | None], level: float) -> list[Pair]:
+def _stuck(tried: Mapping[str, Artefact | None], level: float) -> list[tuple[str, str]]:
     """The cells, with the flag, whose defenders get less far with more effort or than by chance: sign tests over the
     photos, all corrected together."""
     found, p = [], []
@@ -238,6 +235,10 @@ def _weakly_linked(cells: Mapping[str, list[Row]], facts: Mapping[str, Facts]) -
             reached = [(row.ci_low, row.n) for row in cells[cell] if row.metric == "success" and row.k == 1]
             weak[key] = all(low <= 1 / n for low, n in reached if n is not None and n > 1)
     return [cell for key, group in groups.items() if weak.get(key, False) for cell in group]
+
+
+Pair = tuple[str, str]
+"""Two cells that differ in the defence alone."""
 
 
 def _with_noise(group: list[str], facts: Mapping[str, Facts]) -> list[Pair]:

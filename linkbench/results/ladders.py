@@ -86,8 +86,8 @@ def step_of(facts: CellFacts, model: Model | None, models: Mapping[str, Model], 
 
     model: his, None for published predictions; models: all of the scenario; learns: as `Attacker.learns_from` says.
     """
-    while_started = [] if model is None else list(_ancestry(model, models))
-    recipes = list(every(each.recipe for each in while_started))
+    lineage = [] if model is None else list(_ancestry(model, models))
+    recipes = list(every(each.recipe for each in lineage))
     if any(_knows_the_tool(spec, facts.plugins["defender"], facts.plugins["poison"]) for spec in recipes):
         return "retrained"
     if any(spec.kind == "recipe" and issubclass(_class_of(spec), Countermeasure) for spec in recipes):

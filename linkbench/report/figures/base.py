@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from linkbench.report import names, numbers
 from linkbench.report.figures import theme
-from linkbench.report.figures.vega import Record, View, largest
+from linkbench.report.figures.vega import Record, View, largest, record
 from linkbench.results.cells import (
     MeasuredCell,
     Roles,
@@ -197,6 +197,21 @@ def reference(k: int, n: int) -> Value:
     """Chance as a value without uncertainty."""
     guess = chance(k, n)
     return Value(guess, guess, guess)
+
+
+def guesses(cells: list[MeasuredCell], sizes: Sequence[int], ends: Sequence[float]) -> list[Record]:
+    """Chance as a level line between the ends of the x axis, for every k of the cells and every population size."""
+    return [record(GUESSING, at, reference(k, n), k=k, n=n) for k in top_k(cells) for n in sizes for at in ends]
+
+
+def successes(cell: MeasuredCell, sizes: Sequence[int], name: str, x: float, **more: Any) -> list[Record]:
+    """The success of a cell as points at x, one for every k and those of the population sizes that it has."""
+    return [
+        record(name, x, value, channel=cell.channel, k=k, n=n, **more)
+        for k in cell.success
+        for n in sizes
+        if (value := cell.at(k, n))
+    ]
 
 
 def records(section: Section) -> list[Record]:

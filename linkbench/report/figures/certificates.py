@@ -8,13 +8,14 @@ from linkbench.report.figures.base import (
     Panel,
     Section,
     colours,
+    guesses,
     keys_of,
     panels_of,
-    reference,
+    successes,
     switched_sizes,
 )
 from linkbench.report.figures.vega import Axis, Record, lines, record
-from linkbench.results.cells import MeasuredCell, top_k
+from linkbench.results.cells import MeasuredCell
 
 AXES = ("cohort", "genomes", "model", "poison", "attacker")
 PREFIX = "certified_success:"
@@ -35,10 +36,7 @@ def by_length(cells: list[MeasuredCell]) -> Section | None:
     for title, group in panels:
         rows = _rows(group, sizes)
         longest = max((row["x"] for row in rows), default=0.0)
-        rows += [
-            record(GUESSING, at, reference(k, n), k=k, n=n)
-            for k in top_k(group) for n in sizes for at in (0.0, longest)
-        ]  # fmt: skip
+        rows += guesses(group, sizes, (0.0, longest))
         axis = Axis("2-norm of the change of a photo", "plain")
         drawn.append(Panel(title, lines(looks, axis, Axis("success@k")), rows))
     return Section(
@@ -68,8 +66,5 @@ def _rows(cells: list[MeasuredCell], sizes: list[int]) -> list[Record]:
                 out.append(record(LINE, length, proven, channel=cell.channel, k=int(k), n=int(n)))
         far = cell.metrics.get("l2")
         if far is not None and not cell.facts.undefended:
-            out += [
-                record(cell.defender, far.value, value, channel=cell.channel, k=k, n=n)
-                for k in cell.success for n in sizes if (value := cell.at(k, n))
-            ]  # fmt: skip
+            out += successes(cell, sizes, cell.defender, far.value)
     return sorted(out, key=lambda row: row["x"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from linkbench.report import names, scale
+from linkbench.report import names
 from linkbench.report.figures.base import (
     CHANCE,
     GUESSING,
@@ -22,6 +22,7 @@ from linkbench.report.figures.base import (
     switched_sizes,
 )
 from linkbench.report.figures.vega import Axis, Record, lines, record, wide
+from linkbench.report.thinning import thin
 from linkbench.results.cells import MeasuredCell, Roles, sizes, top_k, undefended
 
 POINTS = 60
@@ -99,7 +100,7 @@ def _section(
     looks = {**looks, GUESSING: CHANCE} if guess else looks
     measured = sizes(cells)
     log = wide(measured)
-    kept = {measured[at] for at in scale.thin(len(measured), POINTS, [math.log(n) for n in measured])}
+    kept = {measured[at] for at in thin(len(measured), POINTS, [math.log(n) for n in measured])}
     x = Axis("population size n", "count", switched_sizes(cells), log)
     drawn = []
     for title, group in panels:

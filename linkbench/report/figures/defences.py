@@ -12,14 +12,15 @@ from linkbench.report.figures.base import (
     Panel,
     Section,
     colours,
+    guesses,
     keys_of,
     panels_of,
-    reference,
     strongest,
+    successes,
     switched_sizes,
 )
 from linkbench.report.figures.vega import Axis, Record, limited, lines, record, rows, scatter, short, wide
-from linkbench.results.cells import MeasuredCell, Roles, chance, coordinates, grouped, main_attacker, top_k
+from linkbench.results.cells import MeasuredCell, Roles, chance, coordinates, grouped, main_attacker
 
 BUDGET = "budget ε (largest change of a pixel)"
 
@@ -39,15 +40,11 @@ def by_epsilon(cells: list[MeasuredCell], parts: Roles) -> Section | None:
     x = Axis(BUDGET, "plain", budgets, wide(budgets))
     drawn = []
     for title, group in panels:
-        found: list[Record] = [
-            record(GUESSING, at, reference(k, n), k=k, n=n) for k in top_k(group) for n in sizes for at in (low, high)
-        ]
+        found = guesses(group, sizes, (low, high))
         for cell in sorted(group, key=lambda cell: cell.epsilon or 0.0):
             places = [low, high] if cell.facts.undefended else [cell.epsilon] if cell.epsilon is not None else []
-            found += [
-                record(cell.defender, at, value, channel=cell.channel, k=k, n=n, attacker=cell.attacker)
-                for k in cell.success for n in sizes if (value := cell.at(k, n)) for at in places
-            ]  # fmt: skip
+            for at in places:
+                found += successes(cell, sizes, cell.defender, at, attacker=cell.attacker)
         view = lines(looks, x, Axis("success@k"), extra=("attacker",))
         posted = sorted({cell.channel for cell in group if cell.facts.eight_bit})
         if posted and low < HALF_STEP < high:
@@ -85,10 +82,7 @@ def visibility(cells: list[MeasuredCell], parts: Roles) -> Section | None:
         for cell in sorted(group, key=lambda cell: cell.epsilon or 0.0):
             seen = cell.metrics["ssim"].value
             more = {"turn": cell.epsilon or 0.0, "defence": names.of_cell(cell), "attacker": cell.attacker}
-            found += [
-                record(cell.defender, seen, value, channel=cell.channel, k=k, n=n, **more)
-                for k in cell.success for n in sizes if (value := cell.at(k, n))
-            ]  # fmt: skip
+            found += successes(cell, sizes, cell.defender, seen, **more)
         for same in grouped(found, lambda row: (row["channel"], row["k"], row["n"])):
             for place in front([(row["x"], row["value"]) for row in same]):
                 same[place]["front"] = True
@@ -156,15 +150,9 @@ def _bent_models(cells: list[MeasuredCell], looks: dict[str, str]) -> Section | 
     drawn = []
     for title, group in panels:
         budgets = sorted({cell.epsilon or 0.0 for cell in group})
-        found = [
-            record(GUESSING, at, reference(k, n), k=k, n=n)
-            for k in top_k(group) for n in sizes for at in (budgets[0], budgets[-1])
-        ]  # fmt: skip
-        found += [
-            record(cell.model, cell.epsilon or 0.0, value, channel=cell.channel, k=k, n=n)
-            for cell in sorted(group, key=lambda cell: cell.epsilon or 0.0)
-            for k in cell.success for n in sizes if (value := cell.at(k, n))
-        ]  # fmt: skip
+        found = guesses(group, sizes, (budgets[0], budgets[-1]))
+        for cell in sorted(group, key=lambda cell: cell.epsilon or 0.0):
+            found += successes(cell, sizes, cell.model, cell.epsilon or 0.0)
         drawn.append(
             Panel(title, lines(looks, Axis(BUDGET, "plain", budgets, wide(budgets)), Axis("success@k")), found)
         )

@@ -12,13 +12,14 @@ from linkbench.report.figures.base import (
     Panel,
     Section,
     colours,
+    guesses,
     keys_of,
     panels_of,
-    reference,
+    successes,
     switched_sizes,
 )
-from linkbench.report.figures.vega import Axis, Record, lines, record
-from linkbench.results.cells import MeasuredCell, cleaned, coordinates, grouped, top_k
+from linkbench.report.figures.vega import Axis, lines
+from linkbench.results.cells import MeasuredCell, cleaned, coordinates, grouped
 
 
 def by_photos(cells: list[MeasuredCell], run: dict[str, Any]) -> Section | None:
@@ -53,14 +54,9 @@ def by_photos(cells: list[MeasuredCell], run: dict[str, Any]) -> Section | None:
     sizes = switched_sizes(whole)
     drawn = []
     for title, group in panels:
-        rows: list[Record] = [
-            record(GUESSING, at, reference(k, n), k=k, n=n)
-            for k in top_k(group) for n in sizes for at in (counts[0], counts[-1])
-        ]  # fmt: skip
-        rows += [
-            record(line(cell), photos(cell), value, channel=cell.channel, k=k, n=n)
-            for cell in group for k in cell.success for n in sizes if (value := cell.at(k, n))
-        ]  # fmt: skip
+        rows = guesses(group, sizes, (counts[0], counts[-1]))
+        for cell in group:
+            rows += successes(cell, sizes, line(cell), photos(cell))
         x = Axis("photos of a person, looked at together", "count", counts)
         drawn.append(Panel(title, lines(looks, x, Axis("success@k")), rows))
     return Section(
