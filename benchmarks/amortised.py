@@ -16,7 +16,7 @@ import numpy as np
 import linkbench as lb
 from linkbench.metrics.comparison import p_values
 from linkbench.metrics.intervals import DIFFERENCE, interval
-from linkbench.metrics.ranking import Ranks, success_curves
+from linkbench.results.conclusions import reached
 
 EPSILON, SIZE, ROUNDS = 0.025, 10, 5
 
@@ -43,11 +43,9 @@ def people(results: lb.Results, defender: str, attacker: str) -> lb.Array:
     for cell in results.cells:
         if cell.place["defender"] == defender and str(cell.place["attacker"]).startswith(attacker):
             for id_ in cell.ids:
-                stored = results.load_ranks(id_)
-                ranks = Ranks(np.asarray(stored.array("better")), np.asarray(stored.array("tied")))
-                success = success_curves(ranks, int(stored.meta["population"]), [1], [SIZE])[0, 0]
-                _, who = np.unique(stored.array("identity"), return_inverse=True)
-                out.append(np.bincount(who, success) / np.bincount(who))
+                (own,) = reached([results.load_ranks(id_)], 1, SIZE)
+                _, who = np.unique(own.identity, return_inverse=True)
+                out.append(np.bincount(who, own.success) / np.bincount(who))
     return np.concatenate(out)
 
 

@@ -25,9 +25,11 @@ import linkbench as lb
 from linkbench.api.data import Array
 from linkbench.metrics.comparison import holm, p_values
 from linkbench.metrics.intervals import DIFFERENCE, interval
-from linkbench.metrics.ranking import Ranks, success_curves
+from linkbench.results.cells import MeasuredCell
+from linkbench.results.conclusions import reached
 
-CHANCE, SIZE = 0.1, 10
+SIZE = 10
+"""Of the population."""
 
 ENDS: list[dict[str, Any]] = [
     {"use": "none"},
@@ -96,32 +98,24 @@ def scenario(tool: dict[str, Any], seed: int, photos: str | None, count: int) ->
 
 
 def measure(tool: dict[str, Any], seed: int, photos: str | None, count: int) -> Found:
-    """Run the scenario."""
+    """Of a tool and seed all that is kept, by a run of its scenario."""
     results = lb.run(scenario(tool, seed, photos, count))
     for failed in results.failed:
         raise SystemExit(f"{name_of(tool)}, seed {seed}: {failed}")
 
+    def cell_of(model: str, defended: bool) -> MeasuredCell:
+        (cell,) = (one for one in results.cells if one.model == model and (one.defender != "none") == defended)
+        return cell
+
     def value(model: str, defended: bool, metric: str) -> float:
-        (cell,) = (
-            cell
-            for cell in results.cells
-            if cell.place["model"] == model and (cell.place["defender"] != "none") == defended
-        )
-        return next(float(row.value) for row in results.rows if row.cell in cell.ids and row.metric == metric)
+        return cell_of(model, defended).metrics[metric].value
 
     there = tool["use"] != "none"
-    (cell,) = (
-        cell
-        for cell in results.cells
-        if cell.place["model"] == "retrained" and (cell.place["defender"] != "none") == there
-    )
-    ranks = results.load_ranks(cell.ids[0])
-    better, tied = (np.asarray(ranks.array(name)) for name in ("better", "tied"))
-    success = success_curves(Ranks(better, tied), int(ranks.meta["population"]), [1], [SIZE])[0, 0]
+    (own,) = reached([results.load_ranks(cell_of("retrained", there).ids[0])], 1, SIZE)
     sex = [value("standard", False, "accuracy:sex")]
     sex += [value(model, there, "accuracy:sex") for model in ("standard", "retrained")]
     ssim = value("retrained", there, "ssim")
-    return Found(success, np.asarray(ranks.array("identity")), ssim, (sex[0], sex[1], sex[2]))
+    return Found(own.success, own.identity, ssim, (sex[0], sex[1], sex[2]))
 
 
 def kept(folder: Path, tool: dict[str, Any], seed: int, photos: str | None, count: int) -> Found:

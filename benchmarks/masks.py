@@ -15,7 +15,7 @@ import numpy as np
 
 import linkbench as lb
 from linkbench.metrics.intervals import SHARE, interval
-from linkbench.metrics.ranking import Ranks, success_curves
+from linkbench.results.conclusions import reached
 
 EACH, MADE_FROM, EPSILON, SIZE = 6, 3, 0.025, 10
 
@@ -45,13 +45,12 @@ def linkage(count: int, seed: int) -> None:
     print("| attacker | defender | photos that masks are made from | other photos |\n|---|---|---|---|")
     for cell in results.cells:
         stored = results.load_ranks(cell.ids[0])
-        ranks = Ranks(np.asarray(stored.array("better")), np.asarray(stored.array("tied")))
-        success = success_curves(ranks, int(stored.meta["population"]), [1], [SIZE])[0, 0]
-        identity, first = np.asarray(stored.array("identity")), np.asarray(stored.array("photo")) % EACH < MADE_FROM
+        (own,) = reached([stored], 1, SIZE)
+        first = np.asarray(stored.array("photo")) % EACH < MADE_FROM
         texts = []
         for chosen in (first, ~first):
-            low, high = interval(success[chosen, None], identity[chosen], ends=SHARE)[:, 0]
-            texts.append(f"{success[chosen].mean():.3f} [{low:.3f}, {high:.3f}]")
+            low, high = interval(own.success[chosen, None], own.identity[chosen], ends=SHARE)[:, 0]
+            texts.append(f"{own.success[chosen].mean():.3f} [{low:.3f}, {high:.3f}]")
         print(f"| {cell.attacker} | {cell.defender} | {' | '.join(texts)} |", flush=True)
 
 
