@@ -27,12 +27,10 @@ def one_blas_thread() -> Iterator[None]:
     The last bits of a product tell on how many it was; and threads that wait for each other spin, which costs
     several times the processor time where other processes are at work.
     """
-    before = {name: os.environ.get(name) for name in BLAS}
-    if before == BLAS:  # so it has been since the program began, or is already
-        yield
-        return
     from threadpoolctl import threadpool_limits
 
+    # the environment may say so already, but what it said when NumPy was loaded is what its libraries go by
+    before = {name: os.environ.get(name) for name in BLAS}
     os.environ.update(BLAS)
     try:
         with threadpool_limits(1, "blas"):
