@@ -22,7 +22,7 @@ import trivial_stages
 from conftest import Finished, environment
 from test_plugins import hook
 from test_resume import outputs
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import linkbench as lb
 from linkbench.api.cores import BLAS, one_blas_thread
@@ -137,6 +137,14 @@ def test_the_environment_is_as_it_was_once_a_run_has_ended(monkeypatch: pytest.M
         assert all(each["num_threads"] == 1 for each in threadpool_info() if each["user_api"] == "blas")
     assert (os.environ["OPENBLAS_NUM_THREADS"], "BLIS_NUM_THREADS" in os.environ) == ("7", False)
     assert {each["filepath"]: each["num_threads"] for each in threadpool_info()} == before
+
+
+def test_an_environment_that_came_after_numpy_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with threadpool_limits(2, "blas"):
+        for name, value in BLAS.items():
+            monkeypatch.setenv(name, value)
+        with one_blas_thread():
+            assert all(each["num_threads"] == 1 for each in threadpool_info() if each["user_api"] == "blas")
 
 
 @pytest.mark.slow
