@@ -21,7 +21,7 @@ from linkbench.defenders.noise import Noise
 from linkbench.metrics.comparison import sign_test
 from linkbench.results.flags import _stuck
 from linkbench.results.folder import read
-from linkbench.stages.sanity import tries, variants
+from linkbench.stages.sanity import efforts, tries
 
 HEAD = """\
 linkbench: 1
@@ -39,9 +39,9 @@ def test_the_sign_test_is_that_of_a_fair_coin(one: int, other: int) -> None:
 
 
 def test_effort_is_more_of_what_the_defender_has() -> None:
-    made = variants(JointPGD(epsilon=0.1, steps=5, restarts=2))
+    made = efforts(JointPGD(epsilon=0.1, steps=5, restarts=2))
     assert [made["steps"].steps, made["restarts"].restarts, made["epsilon"].epsilon] == [20, 8, 0.5]  # type: ignore[attr-defined]
-    assert variants(JointPGD(epsilon=0.8))["epsilon"].epsilon == 0.8  # type: ignore[attr-defined]
+    assert efforts(JointPGD(epsilon=0.8))["epsilon"].epsilon == 0.8  # type: ignore[attr-defined]
     assert tries(Noise(epsilon=0.01)) == ["clean", "itself", "epsilon", "random"]
 
 

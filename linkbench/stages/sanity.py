@@ -32,7 +32,7 @@ POINTS = 20
 """Random points of the budget that are tried, as many as attacks usually take steps."""
 
 
-def variants(defender: Defender) -> dict[str, Defender]:
+def efforts(defender: Defender) -> dict[str, Defender]:
     """The defender (`itself`), and the same with more effort, by the parameter that is larger; those that it has."""
     given: dict[str, Any] = dict(defender)
     factors = {"steps": STEPS, "restarts": RESTARTS, "epsilon": BUDGET}
@@ -43,8 +43,8 @@ def variants(defender: Defender) -> dict[str, Defender]:
 
 
 def tries(defender: Defender) -> list[str]:
-    """What is compared: the photos as they are, all variants, and the best of POINTS random points of the budget."""
-    return ["clean", *variants(defender), "random"]
+    """What is compared: the photos as they are, all efforts, and the best of POINTS random points of the budget."""
+    return ["clean", *efforts(defender), "random"]
 
 
 class Trying(Perturbing):
@@ -67,8 +67,8 @@ class Trying(Perturbing):
             return out
 
         found = {"clean": measured(photos)}
-        for name, variant in variants(self.defender).items():
-            defence = Defence(variant, self.known, self.who, learned)
+        for name, trying in efforts(self.defender).items():
+            defence = Defence(trying, self.known, self.who, learned)
             found[name] = measured(defence.perturb(photos, rows).photos)
         found["random"] = np.max([measured(point) for point in self._random(photos, told)], axis=0)
         return Parcel(found, {})
