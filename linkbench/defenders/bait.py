@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from linkbench.api.knowledge import StudySet
 
 
-NEVER = -1.0
-"""No training error is as small: how well the network learns the true labels is no reason to stop."""
-
-
 class Bait(FoundNoise):
     """Binding artificial perturbations to incorrect targets. Li, Xu, Cai, Fang, Wu, Lao, Ling & Wang 2026 (BAIT).
 
@@ -29,4 +25,4 @@ class Bait(FoundNoise):
 
     def learn(self, study_set: StudySet) -> Any:
         """The noise. Raises PluginError for photos of one class only."""
-        return self.find(study_set, NEVER, bait=True)
+        return self.find(study_set, None, bait=True)

@@ -31,8 +31,8 @@ Labels = tuple[int, ...]
 
 class Parameters(NamedTuple):
     """The parameters of a search; per_sample: noise for each photo, not only for each class; stop: error at which
-    the search ends; bait: the network starts with the weights of the seen one, and the noise goes toward the next
-    variants."""
+    the search ends before its rounds do, None: at none; bait: the network starts with the weights of the seen one, and
+    the noise goes toward the next variants."""
 
     epsilon: float
     per_sample: bool
@@ -41,7 +41,7 @@ class Parameters(NamedTuple):
     train_steps: int
     steps: int
     step_size: float
-    stop: float
+    stop: float | None
     learning_rate: float
     augment: float
     bait: bool
@@ -158,7 +158,8 @@ class _Search:
                     self._change_classes()
                 errors.append(self._error())
             advance(rounds + 1, self.plan.rounds)
-            if errors[-1] <= self.plan.stop and rounds + 1 >= self.plan.crossing:
+            stop = self.plan.stop
+            if stop is not None and errors[-1] <= stop and rounds + 1 >= self.plan.crossing:
                 break
         keys = self.study_set.keys.tolist() if self.plan.per_sample else []
         by_sample = self.noise if self.plan.per_sample else self.noise[:0].half()

@@ -42,8 +42,8 @@ class FoundNoise(Defender):
     def trial(cls, folder: Path) -> dict[str, Any]:
         return {"rounds": 1, "train_steps": 2, "steps": 2}
 
-    def find(self, study_set: StudySet, stop: float, *, bait: bool) -> Any:
-        """The noise. Raises PluginError for photos of one class only."""
+    def find(self, study_set: StudySet, stop: float | None, *, bait: bool) -> Any:
+        """The noise; stop, bait: see `Parameters`. Raises PluginError for photos of one class only."""
         from linkbench.defenders.error_minimising import Parameters, find_noise
 
         plan = Parameters(
