@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
 from linkbench.api.base import Defender
@@ -43,7 +42,7 @@ def protected_examples(
     purpose: str,
     also: Array | None = None,
 ) -> Examples:
-    """The examples with photos protected by a tool, then by the next, held as float32 in a file that must outlive them.
+    """The examples once for each tool, protected by it, their photos held as float32 in a file that must outlive them.
 
     network: the predictor that tools see; purpose: names the random numbers; also: int64 [m], examples that follow once
     more with their photos as they were.
@@ -55,15 +54,15 @@ def protected_examples(
     edge = examples.photos.size
     out = np.memmap(file, np.float32, "w+", shape=(len(every), 3, edge, edge))
     step = max(1, batch_size(edge, data.device) // 4)
-    for start in range(0, len(every), step):
-        out[start : start + step] = examples.photos.batch(every[start : start + step]).numpy()
     for number, (defender, learned) in enumerate(tools):
         named = f"{purpose} {number}" if number else purpose
         for start in range(number * count, (number + 1) * count, step):
             place = slice(start, min(start + step, (number + 1) * count))
-            before = torch.from_numpy(np.array(out[place])).to(data.device)
+            before = examples.photos.batch(every[place]).to(data.device)
             changed = defend(data, defender, before, every[place], network, named, examples=examples, learned=learned)
             out[place] = changed.cpu().numpy()
+    for start in range(len(tools) * count, len(every), step):
+        out[start : start + step] = examples.photos.batch(every[start : start + step]).numpy()
     return dataclasses.replace(
         examples,
         photos=Photos(out),
