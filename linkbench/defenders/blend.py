@@ -28,8 +28,8 @@ class Blend(Defender):
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.api.training_data import to_unit
-        from linkbench.defenders.others import learned_donors, secret_order, shown
+        from linkbench.defenders.others import learned_donors, met_first
 
         pool = learned_donors(knowledge, "blend chooses who is mixed in")
-        first = [int(secret_order(knowledge, person, pool.identity)[0]) for person in shown(knowledge)]
+        first = met_first(knowledge, pool.identity)
         return photos.lerp(to_unit(pool.photos[first]).to(photos), self.weight)

@@ -57,8 +57,13 @@ def batches(rows: Array) -> Iterator[Array]:
 def donors(studied: StudySet, least: int, what: str) -> Donors:
     """People as `choose` draws them, with their photos."""
     identity, rows = choose(studied, least, what)
+    return Donors(identity, eight_bit(studied, rows))
+
+
+def eight_bit(studied: StudySet, rows: Array) -> Array:
+    """uint8 [n, 3, h, w], the studied photos of these rows."""
     photos = [studied.pixels(part).mul(255).round().to(torch.uint8).cpu().numpy() for part in batches(rows)]
-    return Donors(identity, np.concatenate(photos))
+    return np.concatenate(photos)
 
 
 def secret_order(knowledge: Knowledge, person: int, identity: Array) -> Array:
@@ -71,6 +76,11 @@ def secret_order(knowledge: Knowledge, person: int, identity: Array) -> Array:
 def shown(knowledge: Knowledge) -> tuple[int, ...]:
     """Who is in each photo of a batch; where nobody says, every photo shows somebody else."""
     return knowledge.identity or knowledge.keys
+
+
+def met_first(knowledge: Knowledge, identity: Array) -> list[int]:
+    """The secret other person for each photo of a batch, by their place in `identity`."""
+    return [int(secret_order(knowledge, person, identity)[0]) for person in shown(knowledge)]
 
 
 def learned_donors(knowledge: Knowledge, what: str) -> Donors:

@@ -49,17 +49,15 @@ class PersonalMask(Defender):
     def learn(self, studied: StudySet) -> Any:
         """Who may be a decoy, and the first photos of everybody. Raises PluginError with fewer than two people."""
         import numpy as np
-        import torch
 
         from linkbench.defenders.decoys import find_pool
-        from linkbench.defenders.others import batches
+        from linkbench.defenders.others import eight_bit
 
         decoys = find_pool(studied)
         order = np.argsort(studied.identity, kind="stable")
         _, start, count = np.unique(studied.identity[order], return_index=True, return_counts=True)
         first = np.concatenate([order[at : at + min(self.photos, many)] for at, many in zip(start, count, strict=True)])
-        pixels = [studied.pixels(part).mul(255).round().to(torch.uint8).cpu().numpy() for part in batches(first)]
-        who, shown = studied.identity[first], np.concatenate(pixels)
+        who, shown = studied.identity[first], eight_bit(studied, first)
         return Album(decoys, {int(person): shown[who == person] for person in np.unique(who)}, {})
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:

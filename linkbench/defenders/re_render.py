@@ -37,7 +37,7 @@ class ReRender(Defender):
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         import torch
 
-        from linkbench.defenders.others import secret_order, shown
+        from linkbench.defenders.others import met_first
         from linkbench.errors import PluginError
 
         assert knowledge.redraw is not None
@@ -45,7 +45,7 @@ class ReRender(Defender):
         if knowledge.learned is None:
             raise PluginError("re-render gives people the looks of others whom it has studied, but was given none")
         identity, theirs = knowledge.learned
-        chosen = [int(secret_order(knowledge, person, identity)[0]) for person in shown(knowledge)]
+        chosen = met_first(knowledge, identity)
         wanted = torch.from_numpy(theirs[chosen]).to(knowledge.labels)
         kept = [position for position, name in enumerate(knowledge.schema) if name in self.keep]
         wanted[:, kept] = knowledge.labels[:, kept]

@@ -45,7 +45,7 @@ class Recolour(Defender):
 
     def perturb(self, photos: Tensor, knowledge: Knowledge) -> Tensor:
         from linkbench.api.training_data import to_unit
-        from linkbench.defenders.others import secret_order, shown
+        from linkbench.defenders.others import met_first
         from linkbench.errors import PluginError
         from linkbench.metrics.colour import lab, rgb
         from linkbench.models.regions import find_regions
@@ -53,7 +53,7 @@ class Recolour(Defender):
         if knowledge.learned is None:
             raise PluginError("recolour takes colours of people whom it has studied, but was given none")
         pool, skin, hair = knowledge.learned
-        chosen = [int(secret_order(knowledge, person, pool.identity)[0]) for person in shown(knowledge)]
+        chosen = met_first(knowledge, pool.identity)
         here = find_regions(photos)
         change = here.skin[:, None] * self._step(here.skin_colour, skin[chosen])
         change = change + here.hair[:, None] * self._step(here.hair_colour, hair[chosen])

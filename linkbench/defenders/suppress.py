@@ -55,13 +55,13 @@ class Suppress(Defender):
         import torch
 
         from linkbench.api.training_data import to_unit
-        from linkbench.defenders.others import secret_order, shown
+        from linkbench.defenders.others import met_first
         from linkbench.errors import PluginError
         from linkbench.harness.budget import project
 
         if knowledge.learned is None:
             raise PluginError("suppress mixes in people whom it has studied, but was given none")
         pool, mixer = knowledge.learned
-        chosen = [int(secret_order(knowledge, person, pool.identity)[0]) for person in shown(knowledge)]
+        chosen = met_first(knowledge, pool.identity)
         with torch.no_grad():
             return project(photos, mixer.mix(photos, to_unit(pool.photos[chosen]).to(photos)), self.budget())
