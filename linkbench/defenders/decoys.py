@@ -52,7 +52,7 @@ def find_pool(studied: StudySet, *, features: bool = False) -> Pool:
     features: whether their deep features are wanted. Raises PluginError with fewer than two people.
     """
     looks, members = side_by_side(studied.predictor)
-    chosen, rows = choose(studied, 2, "decoy-pgd makes people look like somebody else to the predictors")
+    chosen, rows = choose(studied, 2, "it makes people look like somebody else to the predictors")
     with torch.no_grad():
         parts = [looks(studied.pixels(part)).double() for part in batches(rows)]
     log_probs = torch.cat(parts).view(len(chosen), members, -1)
