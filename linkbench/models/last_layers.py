@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from linkbench.api import seeds
 from linkbench.api.data import MISSING, Array
@@ -59,11 +60,7 @@ def fit(network: nn.Module, data: TrainingData, balance: float) -> Report:
 
 def _entering(network: nn.Module, photos: Photos, device: str) -> Array:
     """float64 [n, D], what enters the last layer."""
-
-    def features(batch: Tensor) -> Tensor:
-        return all_features(network, batch)
-
-    out: Array = through(features, network, photos, device).double().numpy()
+    out: Array = through(partial(all_features, network), network, photos, device).double().numpy()
     return out
 
 
@@ -75,8 +72,9 @@ def _regression(features: Array, labels: Array, weights: Array, fold: Array) -> 
     known = labels != MISSING
     classes, fold = labels[known], fold[known]
     middle, scale = logistic.scaled(features[known])
-    axes = logistic.within((features[known] - middle) / scale)
-    rows, weight = (features[known] - middle) / scale @ axes.T, weights[classes]
+    standard = (features[known] - middle) / scale
+    axes = logistic.within(standard)
+    rows, weight = standard @ axes.T, weights[classes]
 
     def solve(people: Array, penalty: float, start: Array | None = None) -> Array:
         return logistic.fit(rows[people], classes[people], len(weights), penalty, weight[people], start)
