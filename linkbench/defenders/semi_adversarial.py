@@ -134,12 +134,7 @@ class _Opponent:
 
     def loss(self, photos: Tensor, labels: Tensor) -> Tensor:
         """The cross-entropy of all phenotypes, nats."""
-        logits = self.network(photos)
-        each = [
-            self.losses.mean(logits[:, span], labels[:, position], position)
-            for position, span in enumerate(self.losses.schema.slices.values())
-        ]
-        return torch.stack(each).sum()
+        return self.losses.total(self.network(photos), labels)
 
     def study(self, photos: Tensor, labels: Tensor) -> None:
         self.network.train()

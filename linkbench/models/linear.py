@@ -56,12 +56,8 @@ def linear_model(
         for index in np.array_split(order, len(blocks)):
             given = (pixels(index).to(device).flatten(1) - centre) / scale
             truth = torch.from_numpy(np.asarray(labels[index])).to(device)
-            logits = given @ weights.T + bias
-            each = [
-                losses.mean(logits[:, span], truth[:, position], position)
-                for position, span in enumerate(schema.slices.values())
-            ]
+            loss = losses.total(given @ weights.T + bias, truth)
             optimiser.zero_grad()
-            torch.autograd.backward(torch.stack(each).sum())
+            torch.autograd.backward(loss)
             optimiser.step()
     return weights.detach().double().cpu()

@@ -56,6 +56,14 @@ class Losses:
         known = ((labels if among is None else among) != MISSING).sum().clamp(min=1)
         return self.each(logits, labels, phenotype).sum() / known
 
+    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The sum over phenotypes of their means, of logits [n, V] and labels int64 [n, P]."""
+        each = [
+            self.mean(logits[:, span], labels[:, position], position)
+            for position, span in enumerate(self.schema.slices.values())
+        ]
+        return torch.stack(each).sum()
+
     def score(self, logits: Tensor, labels: Tensor, phenotype: int) -> Score:
         """The score of logits [n, K] against labels int64 [n]."""
         known = labels != MISSING
