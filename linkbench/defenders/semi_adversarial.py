@@ -1,8 +1,8 @@
-"""A network that mixes other people into photos where it removes most, and the opponents against whom it is trained.
+"""A network that says where other people are mixed into photos, and the opponents against whom it is trained.
 
 Semi-adversarial networks (Mirjalili, Raschka & Ross 2018, 2020) change a photo against classifiers that stand still.
 Here the classifiers go on learning on what the network puts out, as whoever has the tool can, and each begins anew from
-time to time, so that nothing is hidden that a fresh network would find.
+time to time, so that it is not enough to hide from the opponents of the moment.
 """
 
 from __future__ import annotations

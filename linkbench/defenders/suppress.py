@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Suppress(Defender):
-    """Mix a secret random other person into a photo, where and as finely as it hides phenotypes most within an SSIM.
+    """Mix a secret random other person into a photo, where and as finely as a network has learned to, within an SSIM.
 
     A small U-Net says how much of the other person each place takes, at each of three scales, and what else to change.
     It is trained on the studied people against networks that learn their phenotypes from its output, and that begin

@@ -1,4 +1,4 @@
-"""Answers averaged over slightly changed copies of a photo: what only just fools a network fools it less."""
+"""Answers averaged over slightly changed copies of a photo, so that no one point in front of a network decides."""
 
 from __future__ import annotations
 

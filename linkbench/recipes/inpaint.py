@@ -1,4 +1,4 @@
-"""Every pixel drawn anew from what surrounds it: a change in it alone, or in few around it, is gone."""
+"""Every pixel drawn anew from what surrounds it: what it was itself plays no part."""
 
 from __future__ import annotations
 

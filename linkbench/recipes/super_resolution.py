@@ -1,4 +1,4 @@
-"""Photos made small and large again by a network that knows photos: detail that is not a face's is not drawn again."""
+"""Photos made small and large again by a network that has learned what detail clean photos have."""
 
 from __future__ import annotations
 
