@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import numpy as np
+from frontier import people
 
 import linkbench as lb
 from linkbench.metrics.comparison import p_values
@@ -22,13 +23,11 @@ EPSILON, SIZE, ROUNDS = 0.025, 10, 5
 
 
 def scenario(photos: str | None, count: int, seeds: int) -> dict[str, Any]:
-    rendered = {"use": "rendered", "count": count}
     return {
         "linkbench": 1,
         "name": "amortised",
         "seed": list(range(seeds)),
-        "cohort": {"use": "paper-release", "path": photos, "size": 64} if photos else rendered,
-        "genomes": {"use": "paper-tables", "setting": "realistic"} if photos else "thousand-genomes",
+        **people(photos, count),
         "models": [{"name": "standard", "architecture": "small-cnn", "recipe": "standard"}],
         "defenders": ["none", *({"use": use, "epsilon": EPSILON} for use in ("decoy-pgd", "amortised"))],
         "channels": ["png"],
@@ -37,16 +36,13 @@ def scenario(photos: str | None, count: int, seeds: int) -> dict[str, Any]:
     }
 
 
-def people(results: lb.Results, defender: str, attacker: str) -> lb.Array:
-    """float64 [people], the success of each in each seed."""
-    out = []
-    for cell in results.cells:
-        if cell.place["defender"] == defender and str(cell.place["attacker"]).startswith(attacker):
-            for id_ in cell.ids:
-                (own,) = reached([results.load_ranks(id_)], 1, SIZE)
-                _, who = np.unique(own.identity, return_inverse=True)
-                out.append(np.bincount(who, own.success) / np.bincount(who))
-    return np.concatenate(out)
+def success(results: lb.Results, defender: str, attacker: str) -> lb.Array:
+    """float64 [people], of each over all seeds, as conclusions do: seeds do not make one person several."""
+    cells = [one for one in results.cells if (one.defender, one.attacker) == (defender, attacker)]
+    parts = [each for cell in cells for each in reached([results.load_ranks(cell.ids[0])], 1, SIZE)]
+    _, who = np.unique(np.concatenate([each.identity for each in parts]), return_inverse=True)
+    out: lb.Array = np.bincount(who, np.concatenate([each.success for each in parts])) / np.bincount(who)
+    return out
 
 
 def seconds(photos: int, size: int = 64) -> dict[str, float]:
@@ -88,7 +84,7 @@ def main() -> None:
     results = lb.run(scenario(options.photos, options.count, options.seeds))
     print("| attacker | none | decoy-pgd | amortised | amortised less decoy-pgd | p |\n|---|---|---|---|---|---|")
     for attacker in ("predicted", "likelihood"):
-        found = {name: people(results, name, attacker) for name in ("none", "decoy-pgd", "amortised")}
+        found = {name: success(results, name, attacker) for name in ("none", "decoy-pgd", "amortised")}
         more = (found["amortised"] - found["decoy-pgd"])[:, None]
         low, high = interval(more, np.arange(len(more)), ends=DIFFERENCE)[:, 0]
         means = " | ".join(f"{value.mean():.3f}" for value in found.values())

@@ -71,16 +71,24 @@ def name_of(tool: dict[str, Any]) -> str:
     return " ".join(f"{key} {value}" if key != "use" else value for key, value in tool.items() if key != "knowledge")
 
 
+def people(photos: str | None, count: int) -> dict[str, Any]:
+    """Cohort and genomes: the paper's, from the folder of its release, or so many rendered photos."""
+    if photos:
+        return {
+            "cohort": {"use": "paper-release", "path": photos, "size": 64},
+            "genomes": {"use": "paper-tables", "setting": "realistic"},
+        }
+    return {"cohort": {"use": "rendered", "count": count}, "genomes": "thousand-genomes"}
+
+
 def scenario(tool: dict[str, Any], seed: int, photos: str | None, count: int) -> dict[str, Any]:
     """One tool and the attacker who has it."""
     inner = {key: value for key, value in tool.items() if key != "knowledge"}
-    rendered = {"use": "rendered", "count": count}
     return {
         "linkbench": 1,
         "name": "frontier",
         "seed": seed,
-        "cohort": {"use": "paper-release", "path": photos, "size": 64} if photos else rendered,
-        "genomes": {"use": "paper-tables", "setting": "realistic"} if photos else "thousand-genomes",
+        **people(photos, count),
         "models": [
             {"name": "standard", "architecture": "small-cnn", "recipe": "standard"},
             {
@@ -112,10 +120,11 @@ def measure(tool: dict[str, Any], seed: int, photos: str | None, count: int) -> 
 
     there = tool["use"] != "none"
     (own,) = reached([results.load_ranks(cell_of("retrained", there).ids[0])], 1, SIZE)
-    sex = [value("standard", False, "accuracy:sex")]
-    sex += [value(model, there, "accuracy:sex") for model in ("standard", "retrained")]
-    ssim = value("retrained", there, "ssim")
-    return Found(own.success, own.identity, ssim, (sex[0], sex[1], sex[2]))
+    plain, posted, retrained = (
+        value(model, defended, "accuracy:sex")
+        for model, defended in (("standard", False), ("standard", there), ("retrained", there))
+    )
+    return Found(own.success, own.identity, value("retrained", there, "ssim"), (plain, posted, retrained))
 
 
 def kept(folder: Path, tool: dict[str, Any], seed: int, photos: str | None, count: int) -> Found:
