@@ -143,15 +143,15 @@ def _metric_sources(cells: list[MeasuredCell]) -> list[_Source]:
     if lifted := _lifted(cells):
         k, n = lifted
         for name in dict.fromkeys(name for cell in cells for name in cell.metrics):
-            metric, _, place = name.partition("@")
-            if metric.startswith("fnir:") and place == f"{k},{n}":
-                rate = numbers.percent(float(metric.partition(":")[2]))
-                known[name] = Metric(f"missed when sure, n = {n}", f"FPIR {rate}", _share)
-            if metric.startswith("certified_success") and place == f"{k},{n}":
-                radius = metric.partition(":")[2]
-                known[name] = Metric(f"certified, n = {n}", f"@{k}, L2 {radius or 'as changed'}", _share)
-            if metric.startswith("success:") and place == f"{k},{n}":
-                known[name] = Metric(f"among alike, n = {n}", f"@{k}, same {metric.partition(':')[2]}", _share)
+            if not name.endswith(f"@{k},{n}"):
+                continue
+            kind, _, about = name.removesuffix(f"@{k},{n}").partition(":")
+            if kind == "fnir":
+                known[name] = Metric(f"missed when sure, n = {n}", f"FPIR {numbers.percent(float(about))}", _share)
+            elif kind == "certified_success":
+                known[name] = Metric(f"certified, n = {n}", f"@{k}, L2 {about or 'as changed'}", _share)
+            elif kind == "success":
+                known[name] = Metric(f"among alike, n = {n}", f"@{k}, same {about}", _share)
         known[f"success_change@{k},{n}"] = Metric("change by the defence", f"@{k}, n = {n}", POINTS)
 
     def source(name: str, metric: Metric) -> _Source:

@@ -78,6 +78,16 @@ class MeasuredCell(NamedTuple):
         """success@k in a population of n, if measured."""
         return self.success.get(k, {}).get(n) if n is not None else None
 
+    def in_populations(self, prefix: str) -> list[tuple[str, int, int, Value]]:
+        """The metrics that begin so and were measured at k in populations of n: the rest of the name, k, n, value."""
+        out = []
+        for name, value in self.metrics.items():
+            metric, _, place = name.partition("@")
+            if metric.startswith(prefix) and place:
+                k, n = map(int, place.split(","))
+                out.append((metric.removeprefix(prefix), k, n, value))
+        return out
+
 
 class Failed(NamedTuple):
     """A cell without numbers: where it stands, and why."""

@@ -58,12 +58,9 @@ def _rows(cells: list[MeasuredCell], sizes: list[int]) -> list[Record]:
     """The certificate, and a line for each defence through its budgets."""
     out: list[Record] = []
     for cell in cells:
-        for name, proven in cell.metrics.items():
-            metric, _, place = name.partition("@")
-            k, _, n = place.partition(",")
-            if metric.startswith(PREFIX) and int(n) in sizes:
-                length = float(metric.removeprefix(PREFIX))
-                out.append(record(LINE, length, proven, channel=cell.channel, k=int(k), n=int(n)))
+        for length, k, n, proven in cell.in_populations(PREFIX):
+            if n in sizes:
+                out.append(record(LINE, float(length), proven, channel=cell.channel, k=k, n=n))
         far = cell.metrics.get("l2")
         if far is not None and not cell.facts.undefended:
             out += successes(cell, sizes, cell.defender, far.value)

@@ -13,11 +13,8 @@ PREFIX = "fnir:"
 def missed(cell: MeasuredCell) -> dict[str, dict[tuple[int, int], Value]]:
     """By false positive rate, as it is written in the metric's name, FNIR by k and pile size."""
     out: dict[str, dict[tuple[int, int], Value]] = {}
-    for name, value in cell.metrics.items():
-        metric, _, place = name.partition("@")
-        k, _, n = place.partition(",")
-        if metric.startswith(PREFIX) and n:
-            out.setdefault(metric.removeprefix(PREFIX), {})[int(k), int(n)] = value
+    for rate, k, n, value in cell.in_populations(PREFIX):
+        out.setdefault(rate, {})[k, n] = value
     return out
 
 
