@@ -19,7 +19,7 @@ from test_conclusions import PLACE, run
 from test_report import EVIL, Page, failure, rows_of, run_of
 
 from linkbench.execution import preflight
-from linkbench.report import brief, compared, terminal
+from linkbench.report import brief, compared, names, terminal
 from linkbench.results.cells import Value
 from linkbench.results.conclusions import Reached, conclude, to_json
 from linkbench.results.difference import Difference, Pair, difference
@@ -89,7 +89,7 @@ def test_marks_say_what_tests_say() -> None:
     for finding in one.findings:
         wanted = {"less": "↓", "more": "↑", "open": "="}.get(finding.against_none or "")
         if wanted:
-            assert marks[brief.summary.name(finding)] == wanted
+            assert marks[names.of(finding.protection)] == wanted
 
 
 def test_a_screen_says_at_which_step_a_defence_falls() -> None:
@@ -105,7 +105,7 @@ def test_a_screen_says_at_which_step_a_defence_falls() -> None:
     shown = brief.table([one], False, [met, elsewhere])
     assert shown.headings[-1] == "falls at"
     steps = {row[0]: row[-1] for row in shown.rows}
-    assert steps.pop(brief.summary.name(one.defences[0])) == "protected"
+    assert steps.pop(names.of(one.defences[0].protection)) == "protected"
     assert set(steps.values()) == {""}
     assert "falls at" not in brief.table([one], False, [elsewhere]).headings
     safe = met._replace(climbs=(Climb(protection, (held,)),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from linkbench.report import flags_text, numbers, summary
+from linkbench.report import flags_text, names, numbers
 from linkbench.report.ladder import falls_at
 from linkbench.results.cells import cleaned, grouped
 from linkbench.results.ladders import STEPS, Ladder
@@ -46,8 +46,7 @@ def table(settings: Sequence[Setting], intervals: bool, ladders: Sequence[Ladder
     found = [{finding.protection: finding for finding in one.findings} for one in shown]
     order = sorted({key: None for one in found for key in one}, key=lambda key: _order(key, found))
     rows = [
-        [numbers.brief(summary.name(next(one[key] for one in found if key in one)), NAME)]
-        + [_value(one.get(key), intervals) for one in found]
+        [numbers.brief(names.of(key), NAME)] + [_value(one.get(key), intervals) for one in found]
         for key in order[:ROWS]
     ]
     question = shown[0].question
@@ -139,7 +138,7 @@ def _defences(setting: Setting) -> str:
 
 
 def _named(finding: Finding) -> str:
-    return numbers.brief(summary.name(finding), NAME)
+    return numbers.brief(names.of(finding.protection), NAME)
 
 
 def _resolution(setting: Setting) -> str:

@@ -79,7 +79,7 @@ def _where(setting: Setting, among: list[Setting]) -> str:
     return f"{text[0].upper()}{text[1:]}: " if text else ""
 
 
-def name(finding: Finding) -> str:
+def _name(finding: Finding) -> str:
     """A protection with its budget."""
     return names.of(finding.protection)
 
@@ -144,11 +144,11 @@ def _leaders(setting: Setting, own: list[Finding]) -> str:
     safest, leaders = setting.safest(), setting.leaders()
     best = leaders[0]
     if safest is not None:
-        first = f"The safest of {len(own)} defences is {name(best)}" if len(own) > 1 else f"{name(best)} protects"
+        first = f"The safest of {len(own)} defences is {_name(best)}" if len(own) > 1 else f"{_name(best)} protects"
         return f"{first}: {_left(best)}."
     others = [setting.findings[at] for at in best.equals]
     equal = f" It cannot be told from {_listed(others)}." if others else ""
-    return f"{name(best)} leaves {_left(best)}.{equal}"
+    return f"{_name(best)} leaves {_left(best)}.{equal}"
 
 
 def _left(finding: Finding) -> str:
@@ -171,9 +171,9 @@ def _nobody(setting: Setting, own: list[Finding]) -> str:
     value = best.success
     left = f"{numbers.percent(value.value)} ({numbers.percent_range(value.low, value.high)})"
     if len(own) == 1:
-        said = f"{name(best)} cannot be told from no defence: it leaves {left}"
+        said = f"{_name(best)} cannot be told from no defence: it leaves {left}"
     else:
-        said = f"None of {len(own)} defences can be told from no defence: the lowest, {name(best)}, leaves {left}"
+        said = f"None of {len(own)} defences can be told from no defence: the lowest, {_name(best)}, leaves {left}"
     return f"{said}{_people(setting, best.needed)}."
 
 
@@ -191,7 +191,7 @@ def _fewest(findings: list[Finding]) -> int | None:
 
 
 def _listed(findings: list[Finding], values: bool = False) -> str:
-    words = [f"{name(one)} ({numbers.percent(one.success.value)})" if values else name(one) for one in findings]
+    words = [f"{_name(one)} ({numbers.percent(one.success.value)})" if values else _name(one) for one in findings]
     more = len(words) - NAMED
     return "; ".join(words[:NAMED]) + (f" and {more} more" if more > 0 else "") if len(words) > 1 else words[0]
 

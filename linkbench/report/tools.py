@@ -9,7 +9,7 @@ from typing import Any
 from linkbench.report import names, numbers
 from linkbench.report.figures.base import SETTING_AXES, panel_titles
 from linkbench.report.matrices import Matrices, Matrix, Square
-from linkbench.results.cells import MeasuredCell, cleaned, coordinates, grouped
+from linkbench.results.cells import MeasuredCell, cleaned, coordinates, grouped, left_by
 
 METRIC = "tool_named"
 AXES = (*SETTING_AXES, "channel")
@@ -17,12 +17,8 @@ AXES = (*SETTING_AXES, "channel")
 
 def tables(cells: list[MeasuredCell], run: dict[str, Any]) -> Matrices | None:
     """A table for every model and channel: a row for the photos after each tool, a column for each that was named."""
-    recorded = run.get("detection")
-    if not recorded:
-        return None
-    steps = {cell["id"]: cell["steps"].get("detect") for cell in run["cells"]}
-    found = {cell.ids[0]: recorded.get(steps.get(cell.ids[0])) for cell in cells}
-    known = [cell for cell in cells if METRIC in cell.metrics and _shares(found[cell.ids[0]], "named")]
+    found = left_by(run, "detect", run.get("detection") or {})
+    known = [cell for cell in cells if METRIC in cell.metrics and _shares(found.get(cell.ids[0]), "named")]
     if not known:
         return None
     titles = panel_titles(known, AXES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from linkbench.results.cells import cleaned
+from linkbench.results.cells import cleaned, left_by
 
 
 class Training(NamedTuple):
@@ -24,10 +24,7 @@ def read(run: dict[str, Any]) -> dict[str, Training]:
     """The training behind every cell, by the cell's id; nothing where a run did not record it."""
     known = [cleaned(name) for name, _ in run.get("schema") or []]
     trained = {id_: _training(told, known) for id_, told in dict(run.get("training") or {}).items()}
-    found = {
-        cell["id"]: trained.get(cell.get("steps", {}).get("curves")) for cell in run.get("cells", []) if "id" in cell
-    }
-    return {id_: training for id_, training in found.items() if training is not None}
+    return left_by(run, "curves", trained)
 
 
 def _training(told: dict[str, Any], known: list[str]) -> Training:

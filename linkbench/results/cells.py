@@ -120,6 +120,15 @@ def facts_of(run: dict[str, Any]) -> dict[str, CellFacts]:
         raise InputError(f"the facts about cells in run.json are damaged ({error!r}); run the scenario again") from None
 
 
+def left_by(run: dict[str, Any], stage: str, recorded: Mapping[str, T]) -> dict[str, T]:
+    """What a run recorded of a stage, by the cell's id; nothing of cells without.
+
+    recorded: by the id of the step.
+    """
+    steps = {cell["id"]: cell.get("steps", {}).get(stage) for cell in run.get("cells", []) if "id" in cell}
+    return {id_: recorded[step] for id_, step in steps.items() if step in recorded}
+
+
 def read_cells(rows: Iterable[Row], facts: Mapping[str, CellFacts]) -> list[MeasuredCell]:
     """The cells behind the rows, in the order of the rows; what is no number counts as not measured.
 

@@ -9,18 +9,15 @@ from linkbench.report import names
 from linkbench.report.figures.base import SETTING_AXES, Panel, Section, colours, keys_of, panels_of
 from linkbench.report.figures.roc import points
 from linkbench.report.figures.vega import Record, roc
-from linkbench.results.cells import MeasuredCell, coordinates, grouped
+from linkbench.results.cells import MeasuredCell, coordinates, grouped, left_by
 
 METRIC = "detection_auc"
 
 
 def section(cells: list[MeasuredCell], run: dict[str, Any]) -> Section | None:
     """A ROC curve for each defence; nothing where nothing was detected."""
-    found = run.get("detection")
-    if not found:
-        return None
-    steps = {cell["id"]: cell["steps"].get("detect") for cell in run["cells"]}
-    curves = {cell.ids[0]: _points(found.get(steps.get(cell.ids[0]))) for cell in cells if METRIC in cell.metrics}
+    found = left_by(run, "detect", run.get("detection") or {})
+    curves = {cell.ids[0]: _points(found.get(cell.ids[0])) for cell in cells if METRIC in cell.metrics}
     known = [cell for cell in cells if curves.get(cell.ids[0])]
     axes = (*SETTING_AXES, "channel", "defender", "epsilon")
     known = [same[0] for same in grouped(known, lambda cell: coordinates(cell, axes))]
