@@ -11,15 +11,14 @@ from linkbench.report.figures.base import (
     Section,
     defence_colours,
     keys_of,
-    panel_titles,
     panels_of,
 )
 from linkbench.report.figures.curves import POINTS
 from linkbench.report.figures.vega import Axis, Record, lines, short
 from linkbench.report.material import Figure, Material, TaskReport
-from linkbench.report.matrices import Matrices, Matrix
+from linkbench.report.matrices import Matrices
 from linkbench.report.thinning import thin
-from linkbench.results.cells import MeasuredCell, coordinates, grouped, undefended
+from linkbench.results.cells import MeasuredCell, undefended
 
 RATE = "protection_rate"
 PANEL = ("cohort", "model", "attacker")
@@ -71,20 +70,13 @@ def _matrices(material: Material) -> list[Matrices]:
     measured = [cell for cell in material.cells if RATE in cell.metrics]
     if not measured:
         return []
-    axes = ("cohort", "model", "channel")
-    titles = panel_titles(measured, axes)
-    tables = []
-    for group in grouped(measured, lambda cell: coordinates(cell, axes)):
-        attackers = list(dict.fromkeys(cell.attacker for cell in group))
-        rows = []
-        for same in grouped(group, lambda cell: (cell.defender, cell.epsilon)):
-            found = {cell.attacker: matrices.square(cell.metrics[RATE], 1.0) for cell in same}
-            rows.append((names.of_cell(same[0]), [found.get(name) for name in attackers]))
-        tables.append(Matrix(titles[coordinates(group[0], axes)], attackers, rows, group[0].channel))
+    tables = matrices.by_attacker(
+        measured, ("cohort", "model", "channel"), lambda cell: matrices.square(cell.metrics[RATE], 1.0)
+    )
     plain = next((f" Compare with the row {names.of_cell(cell)}." for cell in measured if cell.facts.undefended), "")
     text = (
         f"How often the first name for an unchanged probe is wrong, of the people who use the tool, with "
-        f"{material.level} intervals. The stronger the colour, the better the protection.{plain}"
+        f"{material.level} intervals. The stronger the colour, the more names are wrong.{plain}"
     )
     return [Matrices("Protection rate: defenders against identifiers", text, tables)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from linkbench.report import names, numbers
@@ -47,21 +48,28 @@ def matrices(cells: list[MeasuredCell], parts: Roles, level: str) -> Matrices | 
         return None
     attacks = [cell for cell in measured if cell.attacker not in parts.truth] or measured  # the bound may be far above
     highest = max(cell.success[k][n].value for cell in attacks) or 1.0
-    titles = panel_titles(measured, axes)
-    tables = []
-    for group in grouped(measured, lambda cell: coordinates(cell, axes)):
-        attackers = list(dict.fromkeys(cell.attacker for cell in group))
-        rows = []
-        for same in grouped(group, lambda cell: (cell.poison, cell.defender, cell.epsilon)):
-            found = {cell.attacker: cell.success[k][n] for cell in same}
-            squares = [square(found[name], highest) if name in found else None for name in attackers]
-            rows.append((names.of_cell(same[0]), squares))
-        tables.append(Matrix(titles[coordinates(group[0], axes)], attackers, rows, group[0].channel))
+    tables = by_attacker(measured, axes, lambda cell: square(cell.success[k][n], highest))
     text = (
         f"success@{k} in a population of {n}, with {level} intervals. Chance is {numbers.percent(min(1.0, k / n))}; "
         f"the stronger the colour, the better the attack."
     )
     return Matrices("Defenders against attackers", text, tables)
+
+
+def by_attacker(
+    cells: list[MeasuredCell], axes: tuple[str, ...], write: Callable[[MeasuredCell], Square]
+) -> list[Matrix]:
+    """A table for every place: a row for each protection, a column for each attacker."""
+    titles = panel_titles(cells, axes)
+    tables = []
+    for group in grouped(cells, lambda cell: coordinates(cell, axes)):
+        attackers = list(dict.fromkeys(cell.attacker for cell in group))
+        rows = []
+        for same in grouped(group, lambda cell: (cell.poison, cell.defender, cell.epsilon)):
+            found = {cell.attacker: write(cell) for cell in same}
+            rows.append((names.of_cell(same[0]), [found.get(name) for name in attackers]))
+        tables.append(Matrix(titles[coordinates(group[0], axes)], attackers, rows, group[0].channel))
+    return tables
 
 
 def square(value: Value, highest: float) -> Square:

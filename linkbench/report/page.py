@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from linkbench.plan.facts import NOTHING
 from linkbench.report import document, flags_text, later, numbers, png, poisons, ranks, tables, theorem
-from linkbench.report.drawings import Drawing, Drawings
-from linkbench.report.figures.base import Choice, Key, Section, defaults
+from linkbench.report.drawings import Drawings
+from linkbench.report.figures.base import defaults
 from linkbench.report.material import Material, TaskReport
 from linkbench.results.cells import Failed, MeasuredCell, cleaned, facts_of, varying
 from linkbench.results.folder import read_ranks
@@ -18,33 +18,6 @@ from linkbench.scenario.tasks import TASKS, task_of
 
 ASKED = {"channel": "posted as", "k": "candidates that count, k", "n": "population, n"}
 """What the switches of the page ask."""
-
-
-class Figure(NamedTuple):
-    """A section with its numbered drawings."""
-
-    id: str
-    heading: str
-    text: str
-    keys: list[Key]
-    own: Choice | None
-    note: str
-    folded: bool
-    drawings: list[Drawing]
-
-
-def _figure(section: Section, drawings: Drawings) -> Figure:
-    own = section.own if section.own and len(section.own.options) > 1 else None
-    return Figure(
-        section.id,
-        section.heading,
-        section.text,
-        section.keys,
-        own,
-        section.note,
-        section.folded,
-        drawings.add(section),
-    )
 
 
 class Fact(NamedTuple):
@@ -65,12 +38,12 @@ def render(results: Results, folder: Path) -> str:
     material = Material.of(results, partial(read_ranks, folder))
     report: TaskReport = TASKS[task_of(scenario)].load("report")
     drawings = Drawings(defaults(material.cells))
-    sections = [_figure(section, drawings) for section in report.sections(material)]
+    sections = [(section, drawings.add(section)) for section in report.sections(material)]
     matrices, listed = report.matrices(material), tables.table(cells)
     poisoned = poisons.tables(material.cells, material.parts, results.run, material.trainings)
     claims = theorem.claims(cells)
     contents = [
-        *((figure.heading, figure.id) for figure in sections if not figure.folded),
+        *((section.heading, section.id) for section, _ in sections if not section.folded),
         *((each.heading, each.id) for each in matrices),
         *((words, id_) for words, id_, there in (("Poisons against recipes", "poisons", poisoned),
                                                  ("Theorem", "theorem", claims), ("Examples", "examples", strips),
