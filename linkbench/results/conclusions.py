@@ -42,18 +42,28 @@ def conclude(
     The question is success at the smallest k in the population nearest to COMMON that every attacker was measured in.
     """
     measure = Measure.model_validate(scenario["measure"])
-    k = min(measure.top_k)
     out = []
     for place, group in _settings(cells, sees).items():
-        ids = [cell["id"] for cell in group]
-        n = common_size(map(counted.ranks, ids), measure, k)
-        if n is None:
-            continue
-        # the seed of the table's intervals, so that the same number has the same interval there
-        seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
-        question = Question(k, n, measure.level, measure.resamples, seed)
-        out.append(_setting(place, group, dict(zip(ids, counted.of(ids, k, n), strict=True)), question))
+        question = question_of(group, measure, counted)
+        if question is not None:
+            out.append(_setting(place, group, answers(group, question, counted), question))
     return out
+
+
+def question_of(group: Sequence[Mapping[str, Any]], measure: Measure, counted: Reached) -> Question | None:
+    """What is asked of all cells of a group; None where their populations leave no choice."""
+    k = min(measure.top_k)
+    n = common_size((counted.ranks(cell["id"]) for cell in group), measure, k)
+    if n is None:
+        return None
+    # the seed of the table's intervals, so that the same number has the same interval there
+    seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
+    return Question(k, n, measure.level, measure.resamples, seed)
+
+
+def answers(group: Sequence[Mapping[str, Any]], question: Question, counted: Reached) -> list[Photos]:
+    """What was reached in each cell of a group."""
+    return counted.of([cell["id"] for cell in group], question.k, question.n)
 
 
 def _settings(
@@ -75,18 +85,18 @@ def _settings(
 
 
 def _setting(
-    place: tuple[str, ...], group: list[Mapping[str, Any]], measured: Mapping[str, Photos], question: Question
+    place: tuple[str, ...], group: Sequence[Mapping[str, Any]], photos: Sequence[Photos], question: Question
 ) -> Setting:
-    """What one setting shows; measured: every photo's success by the id of the cell."""
+    """What one setting shows; photos: every photo's success, by cell."""
     met: dict[Protection, dict[str, list[Photos]]] = {}
     yardstick, budget = {}, {}
-    for cell in group:
+    for cell, own in zip(group, photos, strict=True):
         known = CellFacts.from_json(cell["facts"])
         protection = protection_of(cell, known)
         yardstick[protection], budget[protection] = known.yardstick, known.budget
         attacker = cell["attacker"] if place[2] != ANY else f"{cell['attacker']} on {cell['model']}"
-        met.setdefault(protection, {}).setdefault(attacker, []).append(measured[cell["id"]])
-    joined = {key: {name: together(parts) for name, parts in own.items()} for key, own in met.items()}
+        met.setdefault(protection, {}).setdefault(attacker, []).append(own)
+    joined = {key: {name: together(parts) for name, parts in parties.items()} for key, parties in met.items()}
     return judge(joined, yardstick, budget, dict(zip(SETTING, place, strict=True)), question)
 
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from linkbench.api import seeds
 from linkbench.api.countermeasure import Countermeasure
 from linkbench.api.data import Array
 from linkbench.metrics.comparison import by_person, holm, p_values
@@ -22,7 +21,7 @@ from linkbench.plan.facts import CellFacts
 from linkbench.registry.registry import registry
 from linkbench.registry.spec import Spec, every, nested_specs, open_fields
 from linkbench.results.cells import Value
-from linkbench.results.conclusions import Reached, common_size, plain_data, protection_of, together
+from linkbench.results.conclusions import Reached, answers, plain_data, protection_of, question_of, together
 from linkbench.results.verdicts import Photos, Protection, Question, Verdict, value_of
 from linkbench.scenario.file import Model
 
@@ -142,19 +141,15 @@ def by_place(
     """Every PLACE with its cells whose attackers look at photos and are told nothing of the truth, what each reached,
     and what was asked of all; none of published predictions. Arguments as of `climb`."""
     measure = Measure.model_validate(scenario["measure"])
-    k = min(measure.top_k)
     places: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for cell in cells:
         shown = set(sees[cell["attacker"]])
         if not cell["failed"] and shown and "truth" not in shown and scenario["models"]:
             places.setdefault(tuple(str(cell[name]) for name in PLACE), []).append(cell)
     for place, group in places.items():
-        ids = [cell["id"] for cell in group]
-        n = common_size(map(counted.ranks, ids), measure, k)
-        if n is not None:
-            seed = seeds.derive(min(cell["seed"] for cell in group), "bootstrap")
-            question = Question(k, n, measure.level, measure.resamples, seed)
-            yield dict(zip(PLACE, place, strict=True)), group, counted.of(ids, k, n), question
+        question = question_of(group, measure, counted)
+        if question is not None:
+            yield dict(zip(PLACE, place, strict=True)), group, answers(group, question, counted), question
 
 
 def _ladder(
