@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from linkbench.api.base import Defender
 from linkbench.api.data import Array
 from linkbench.api.training_data import Examples, Photos, TrainingData
 from linkbench.errors import InputError
-from linkbench.harness.defend import defend
+from linkbench.harness.defend import defend, learn
 from linkbench.models.batches import batch_size
+from linkbench.registry.spec import nested_plugin
 
 
 class Tool(NamedTuple):
@@ -25,12 +26,25 @@ class Tool(NamedTuple):
     learned: Any
 
 
-def need_trained(data: TrainingData, defender: Defender, name: str, who: str) -> None:
-    """Raise InputError where a defender must see a predictor and the network is not trained yet."""
+def protected_by(
+    data: TrainingData, examples: Examples, network: nn.Module | None, tool: Mapping[str, Any], file: Path, who: str
+) -> Examples:
+    """The examples after one tool, the value of a nested field; as they are after `none`.
+
+    network, file: as below; who: the recipe, which also names the random numbers. Raises InputError where the tool must
+    see a predictor and the network is not trained yet.
+    """
+    if tool["use"] == "none":
+        return examples
+    defender: Defender = nested_plugin(tool, "defender")
     if "predictor" in defender.needs and not data.started:
         raise InputError(
-            f"{who}: the defender {name!r} must see a trained network to protect photos; give the model a 'start'"
+            f"{who}: the defender {tool['use']!r} must see a trained network to protect photos; give the model a "
+            f"'start'"
         )
+    assert network is not None
+    learned = learn(data, defender, network, who)
+    return protected_examples(data, examples, network, [Tool(defender, learned)], file, who)
 
 
 def protected_examples(

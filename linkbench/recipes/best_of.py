@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from linkbench.api.base import Defender, Recipe
+from linkbench.api.base import Recipe
 from linkbench.api.fields import MetDefender, PhenotypeName, RecipeSpecs, nested
 from linkbench.registry.spec import known_tool, label, nested_plugin
 
@@ -77,25 +77,15 @@ class BestOf(Recipe):
 
     def train(self, network: nn.Module, data: TrainingData) -> Report:
         """Raises InputError where there are no labelled validation photos to choose by."""
+        from linkbench.harness.protected_examples import protected_by
+
         self._check(data)
         with TemporaryDirectory(prefix="linkbench-") as folder:
-            judges = self._judges(network, data, Path(folder, "judges"))
+            tool = known_tool(self.defender, "best-of")
+            judges = protected_by(data, data.validation, network, tool, Path(folder, "judges"), "best-of")
             report = self._choose(network, data, judges)
             del judges  # maps must be closed before the folder goes
         return report
-
-    def _judges(self, network: nn.Module, data: TrainingData, file: Path) -> Examples:
-        """The validation photos that decide."""
-        from linkbench.harness.defend import learn
-        from linkbench.harness.protected_examples import Tool, need_trained, protected_examples
-
-        tool = known_tool(self.defender, "best-of")
-        if tool["use"] == "none":
-            return data.validation
-        defender: Defender = nested_plugin(tool, "defender")
-        need_trained(data, defender, tool["use"], "best-of")
-        learned = learn(data, defender, network, "best-of")
-        return protected_examples(data, data.validation, network, [Tool(defender, learned)], file, "best-of")
 
     def _choose(self, network: nn.Module, data: TrainingData, judges: Examples) -> Report:
         """Train all, put the winner's weights into the network and tell of all."""

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from linkbench.api.base import Defender
 from linkbench.api.countermeasure import Countermeasure
 from linkbench.api.fields import Count, DefenderSpecs, nested
-from linkbench.registry.spec import nested_plugin
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linkbench.api.training_data import Examples, TrainingData
+    from linkbench.api.training_data import TrainingData
 
 TOOLS = [
     "none",
@@ -53,28 +51,19 @@ class Purify(Countermeasure):
 
     def learn(self, data: TrainingData) -> dict[str, Tensor]:
         """The weights of the U-Net. Raises InputError where a tool must see a network and none is trained yet."""
+        from linkbench.harness.protected_examples import protected_by
         from linkbench.models.restoration import RestorationPlan, learn_to_restore
 
         with TemporaryDirectory(prefix="linkbench-") as folder:
-            seen = [self._protected(data, item, Path(folder, str(at))) for at, item in enumerate(self.defenders)]
+            seen = [
+                protected_by(data, data.training, data.network, item, Path(folder, str(at)), "purify")
+                for at, item in enumerate(self.defenders)
+            ]
             weights = learn_to_restore(
                 data, seen, "purify", RestorationPlan(self.width, self.steps, self.learning_rate)
             )
             del seen  # maps must be closed before the folder goes
         return weights
-
-    def _protected(self, data: TrainingData, item: dict[str, Any], file: Path) -> Examples:
-        """The training photos after one tool."""
-        from linkbench.harness.defend import learn
-        from linkbench.harness.protected_examples import Tool, need_trained, protected_examples
-
-        if item["use"] == "none":
-            return data.training
-        defender: Defender = nested_plugin(item, "defender")
-        need_trained(data, defender, item["use"], "purify")
-        assert data.network is not None
-        learned = learn(data, defender, data.network, "purify")
-        return protected_examples(data, data.training, data.network, [Tool(defender, learned)], file, "purify")
 
     def see(self, photos: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
         from linkbench.models.unet import cleaned
