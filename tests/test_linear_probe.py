@@ -139,6 +139,19 @@ def test_unknown_labels_and_rare_variants() -> None:
     assert found[2] == pytest.approx(1 / 6, abs=0.05)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_phenotype_that_nobody_is_labelled_with_is_left_open(shared: bool) -> None:
+    torch.manual_seed(0)
+    unknown = lesson(80, 0)
+    unknown.labels[:, 1] = MISSING
+    network = Means(5) if shared else PerPhenotype(SCHEMA, Means)
+    LinearProbe().train(network, data(unknown))
+    held = lesson(300, 2)
+    probabilities = read(network, held.photos.array)
+    np.testing.assert_allclose(probabilities[:, 2:], 1 / 3, atol=1e-6)
+    assert ((probabilities[:, 1] > 0.5) == held.labels[:, 0]).mean() > 0.85
+
+
 def test_behind_a_filter_it_learns_from_what_the_filter_shows() -> None:
     torch.manual_seed(0)
     network = Means(5)

@@ -67,9 +67,13 @@ def _entering(network: nn.Module, photos: Photos, device: str) -> Array:
 def _regression(features: Array, labels: Array, weights: Array, fold: Array) -> tuple[Array, float]:
     """Coefficients [D + 1, K] of one phenotype, and the mean loss of the photos that they were fitted to.
 
+    Zeros where no photo has a label: all variants are as likely.
+
     labels: int64 [n]; weights: [K], of the variants; fold: int64 [n], the part that each photo's person is in.
     """
     known = labels != MISSING
+    if not known.any():
+        return np.zeros((features.shape[1] + 1, len(weights))), 0.0
     classes, fold = labels[known], fold[known]
     middle, scale = logistic.scaled(features[known])
     standard = (features[known] - middle) / scale
