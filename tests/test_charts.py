@@ -282,6 +282,30 @@ def test_one_switch_moves_all_figures(seen: Visit) -> None:
 
 @pytest.mark.slow
 @pytest.mark.browser
+def test_changes_while_a_figure_is_drawn_draw_it_once_and_count(
+    chromium: Browser, folder: Path, results: Results
+) -> None:
+    with visit(chromium, folder / "report.html", width=1000) as opened:
+        opened.page.wait_for_selector("#curves .drawing[data-drawn]")
+        opened.js("""() => {
+            const embed = window.vegaEmbed;
+            window.drawn = 0;
+            window.vegaEmbed = (...all) => { window.drawn += 1; return embed(...all); };
+            document.querySelector('#budget details').open = true;
+            for (const _ of [1, 2]) document.dispatchEvent(new Event('change'));
+            const select = document.querySelector('form.switches.page select[name=k]');
+            select.value = '3';
+            select.dispatchEvent(new Event('input'));
+        }""")
+        opened.page.wait_for_selector("#budget .drawing[data-drawn]")
+        settle(opened)
+        assert opened.js("window.drawn === document.querySelectorAll('#budget .drawing').length")
+        assert title(opened, "budget") == "success@3 · n = 100 · posted as png"
+        assert not opened.errors
+
+
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_figure_has_a_switch_of_its_own(seen: Visit) -> None:
     seen.page.click("#roc summary")
     seen.page.wait_for_selector("#roc .drawing[data-drawn]")
@@ -400,8 +424,10 @@ def test_the_page_fits_narrow_and_wide_light_and_dark(
         assert opened.js("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         ends = opened.js("[...document.querySelectorAll('.chart svg')].map((one) => one.getBoundingClientRect().right)")
         assert max(ends) <= width
-        paper = opened.js("document.querySelector('.chart svg .background, .chart svg rect')?.getAttribute('fill')")
-        assert paper in (None, theme.COLOURS["paper"][int(dark)], "none", "transparent")
+        papers = opened.js("""[...document.querySelectorAll('.chart svg')].map(
+            (one) => getComputedStyle(one).backgroundColor.match(/\\d+/g).map(Number))""")
+        paper = theme.COLOURS["paper"][int(dark)]
+        assert all(bytes(one).hex() == paper.removeprefix("#") for one in papers)
 
 
 @pytest.mark.slow

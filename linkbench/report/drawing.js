@@ -64,7 +64,14 @@
       if (this.view) this.view.signal(name, value).runAsync();
     }
 
-    async draw() {
+    // one after the other; what is drawn already is drawn again only where that is asked for
+    turn = Promise.resolve();
+    draw(again = false) {
+      const next = () => again || !this.view ? this.embed() : undefined;
+      return this.turn = this.turn.then(next, next);
+    }
+
+    async embed() {
       this.view?.finalize();
       this.view = undefined;
       if (!this.chart.clientWidth || this.chart.closest("details:not([open])")) return;
@@ -72,11 +79,16 @@
       const spec = { ...this.figure.spec, params, config: {
         ...known.config, axis: { ...known.config.axis, labelLimit: 0.46 * this.chart.clientWidth },
       } };
+      const theme = night.matches ? "dark" : "light";
       const { view } = await vegaEmbed(this.chart, { ...(night.matches ? darkened(spec) : spec), data: { values: this.rows } }, {
-        actions: false, ast: true, renderer: "svg", tooltip: { theme: night.matches ? "dark" : "light" },
+        actions: false, ast: true, renderer: "svg", tooltip: { theme },
       });
+      // what was switched meanwhile
+      const moved = params.filter((one) => one.value !== this.params[one.name]);
+      for (const one of moved) view.signal(one.name, this.params[one.name]);
       this.view = view;
-      this.box.dataset.drawn = night.matches ? "dark" : "light";
+      if (moved.length) await view.runAsync();
+      this.box.dataset.drawn = theme;
     }
 
     // the points that are shown, line by line
@@ -119,7 +131,7 @@
   }
 
   for (const box of document.querySelectorAll(".drawing")) drawings.push(new Drawing(box));
-  const draw = (within) => Promise.all(drawings.filter((one) => within.contains(one.box) && !one.view).map((one) => one.draw()));
+  const draw = (within) => Promise.all(drawings.filter((one) => within.contains(one.box)).map((one) => one.draw()));
 
   // switches of the page, and those of one figure
   for (const form of document.querySelectorAll("form.switches")) {
@@ -165,7 +177,7 @@
   document.addEventListener("change", () => draw(document.body));
   addEventListener("hashchange", open);
   addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details")) fold.open = true; });
-  night.addEventListener("change", () => { for (const one of drawings.filter((one) => one.view)) one.draw(); });
+  night.addEventListener("change", () => { for (const one of drawings) one.draw(true); });
   open();
   draw(document.body);
 })();
