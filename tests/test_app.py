@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import genotype_export
 import httpx2
@@ -151,6 +151,14 @@ def test_who_changes_nothing_needs_no_origin_and_who_changes_something_does(desk
         assert client.post("sessions", headers={"origin": f"http://localhost:{PORT}"}).status_code == 201
 
 
+def test_browsers_name_no_port_where_it_is_that_of_http(desk: Desk, folder: Path) -> None:
+    app = application(desk, folder, TOKEN, 80, LIMITS)
+    with TestClient(app, base_url=f"http://{HOST}/{TOKEN}/", headers={"origin": f"http://{HOST}"}) as client:
+        assert client.get("").status_code == 200
+        assert client.post("sessions").status_code == 201
+        assert client.post("sessions", headers={"origin": "http://evil.test"}).status_code == 403
+
+
 def test_the_page_asks_nobody_and_is_kept_nowhere(page: TestClient) -> None:
     for path in ("", "page.css", "page.js"):
         answer = page.get(path)
@@ -254,6 +262,23 @@ def test_what_is_no_photo_is_refused_by_its_name_and_leaves_nothing(page: TestCl
     assert str(folder) not in answer.text
     assert answer.headers["content-type"].startswith("text/plain")
     assert files_in(folder) == set()
+
+
+@pytest.mark.parametrize("what", ["photos", "genotype"])
+def test_an_upload_whose_visit_ends_meanwhile_is_told_so(
+    page: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    received = session.Sessions.receive
+
+    async def interrupted(visitors: session.Sessions, *arguments: Any) -> None:
+        await received(visitors, *arguments)
+        for key in [*visitors.open]:
+            visitors.end(key)
+
+    monkeypatch.setattr(session.Sessions, "receive", interrupted)
+    answer = page.post(f"{begin(page)}/{what}", params={"name": "me.png"}, content=b"whatever")
+    assert (answer.status_code, answer.text) == (404, "this visit is over; load the page again")
+    assert not any(folder.iterdir())
 
 
 def test_a_genotype_is_read_and_not_kept(page: TestClient, folder: Path) -> None:
@@ -409,6 +434,26 @@ def test_folders_go_with_their_process_and_no_others(tmp_path: Path, monkeypatch
         assert own.exists()
         raise KeyboardInterrupt
     assert {path.name for path in tmp_path.iterdir()} == {"other"}
+
+
+def test_a_folder_that_another_start_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    locked, swept = session._locked, []
+
+    def late(file: IO[bytes], *, wait: bool = False) -> bool:
+        if wait and not swept:
+            swept.append(Path(file.name).parent)
+            sweep(tmp_path)
+        return locked(file, wait=wait)
+
+    monkeypatch.setattr(session, "_locked", late)
+    with temporary_folder() as own:
+        assert [own] != swept
+        assert not swept[0].exists()
+        sweep(tmp_path)
+        assert own.exists()
 
 
 def test_a_visitor_who_says_nothing_is_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,10 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:
         self.app = app
         self.token = token.encode()
-        self.hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+        names = (HOST, "localhost")
+        self.hosts = {f"{name}:{port}" for name in names}
+        if port == 80:
+            self.hosts.update(names)  # browsers leave out the port that every http address has
         self.origins = {f"http://{host}" for host in self.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Mount, Route
 
 from linkbench.app.guard import Guard
-from linkbench.app.session import Limits, Session, Sessions, TooMuchError
+from linkbench.app.session import Limits, Session, Sessions, TooMuchError, Upload
 from linkbench.app.tasks import ARCHIVE, Desk, Wanted, archive, look_at, named
 from linkbench.app.work import Events, Work
 from linkbench.errors import InputError, LinkbenchError
@@ -108,13 +108,17 @@ class Server:
 
         return StreamingResponse(stream(), media_type="text/event-stream")
 
+    async def _receive(self, request: Request, upload: Upload, most: int) -> None:
+        """Write a request's body. Raises HTTPException where the visit ended meanwhile, its folder with it."""
+        await self.sessions.receive(request.stream(), request.headers.get("content-length"), upload.path, most)
+        self.session(request)
+
     async def add_photo(self, request: Request) -> Response:
         session, limits = self.session(request), self.sessions.limits
         upload = session.place(request.query_params.get("name", ""))
         if len(session.photos) >= limits.photos:
             raise TooMuchError(f"there are {limits.photos} photos already; remove some")
-        announced = request.headers.get("content-length")
-        await self.sessions.receive(request.stream(), announced, upload.path, limits.photo)
+        await self._receive(request, upload, limits.photo)
         try:
             seen = await self.work.look(look_at, upload)
         except BaseException:
@@ -139,8 +143,7 @@ class Server:
 
         session = self.session(request)
         upload = session.place_genotype(request.query_params.get("name", ""))
-        announced = request.headers.get("content-length")
-        await self.sessions.receive(request.stream(), announced, upload.path, self.sessions.limits.genotype)
+        await self._receive(request, upload, self.sessions.limits.genotype)
         try:
             found = await self.work.look(reader.read, upload.path)
         except LinkbenchError as error:

@@ -195,10 +195,14 @@ def temporary_folder() -> Iterator[Path]:
     they stay.
     """
     sweep(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = (folder / "lock").open("wb")
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = (folder / "lock").open("wb")
+        _locked(lock, wait=True)
+        if folder.exists():
+            break
+        lock.close()  # another start swept the folder before it was locked
     try:
-        _locked(lock)
         yield folder
     finally:
         lock.close()
@@ -213,14 +217,14 @@ def sweep(where: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _locked(file: IO[bytes]) -> bool:
-    """Whether the file could be locked; it is then, until it is closed."""
+def _locked(file: IO[bytes], *, wait: bool = False) -> bool:
+    """Whether the file could be locked; it is then, until it is closed. wait: until whoever has locked it lets go."""
     try:
         import fcntl
     except ImportError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         return False
     return True

@@ -49,7 +49,7 @@ class Desk:
         self.strengths = background.strengths()
 
     def do(self, wanted: Wanted, session: Session, job: Job) -> dict[str, Any]:
-        """Carry out a job. Raises InputError with the names that files had, and CancelledError."""
+        """Carry out a job. Raises InputError with the names that files had, and UnwantedError."""
         try:
             kinds = {"risk": self.risk, "preview": self.preview, "protect": self.protect}
             return kinds[wanted.kind](wanted, session, job)

@@ -20,7 +20,7 @@ BREATH = 15.0
 """Seconds after which a silent stream of events says that it is still there."""
 
 
-class CancelledError(Exception):
+class UnwantedError(Exception):
     """Raised in a job that nobody wants any more, where it next says how far it is."""
 
 
@@ -73,9 +73,9 @@ class Job:
             self.tell({"job": self.number, "kind": self.kind, "state": state, **more})
 
     def reached(self, part: float, text: str) -> None:
-        """How far the work is, from 0 to 1. Raises CancelledError where nobody wants it any more."""
+        """How far the work is, from 0 to 1. Raises UnwantedError where nobody wants it any more."""
         if self.unwanted.is_set():
-            raise CancelledError
+            raise UnwantedError
         self.become("running", part=round(part, 4), text=text)
 
 
@@ -123,7 +123,7 @@ class Work:
                 job.reached(0.0, "begins")
                 result = do(job)
                 self.loop.call_soon_threadsafe(finish, result)
-            except CancelledError:
+            except UnwantedError:
                 pass
             except LinkbenchError as error:
                 job.become("failed", text=str(error))
