@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from browser import browser
@@ -31,6 +32,9 @@ from linkbench.results.writing import write
 from linkbench.scenario.load import load_scenario
 from linkbench.stages import matching
 from linkbench.store.store import Store
+
+if TYPE_CHECKING:
+    from linkbench.protection.background import Background
 
 ROOT = Path(__file__).parent.parent
 SCENARIOS = ROOT / "scenarios"
@@ -59,6 +63,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `tiny.yaml`, a scenario that photos can be protected with, and the store that it fills once."""
+    from photofiles import TINY
+
+    folder = tmp_path_factory.mktemp("protection")
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def background(kept: Path, one_thread: None) -> Background:
+    """What `tiny.yaml` comes to: networks, decoys and attackers."""
+    from linkbench.protection.background import prepare, scenario_of
+
+    return prepare(scenario_of(kept / "tiny.yaml"), Store(str(kept / "store")), lambda steps: nullcontext())
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +26,7 @@ from browser import PATIENCE, Visit
 from conftest import ROOT, environment
 from hypothesis import given
 from hypothesis import strategies as st
-from photofiles import TINY, saved, scene
+from photofiles import saved, scene
 from PIL import Image
 from playwright.sync_api import Browser
 from starlette.testclient import TestClient
@@ -38,8 +37,7 @@ from linkbench.app.server import WORDS, application
 from linkbench.app.session import PREFIX, Limits, plain_name, sweep, temporary_folder
 from linkbench.app.tasks import ARCHIVE, REPORT, Desk, archive
 from linkbench.faces import find, read
-from linkbench.protection.background import prepare, scenario_of
-from linkbench.store.store import Store
+from linkbench.protection.background import Background
 
 TOKEN, PORT = "0123456789abcdefghij", 8765
 OWN = {"origin": f"http://{HOST}:{PORT}"}
@@ -49,17 +47,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the scenario and its store."""
-    folder = tmp_path_factory.mktemp("app")
-    (folder / "tiny.yaml").write_text(TINY)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def desk(kept: Path, one_thread: None) -> Desk:
-    store = Store(str(kept / "store"))
-    return Desk(prepare(scenario_of(kept / "tiny.yaml"), store, lambda steps: nullcontext()), (1000, 1000))
+def desk(background: Background) -> Desk:
+    return Desk(background, (1000, 1000))
 
 
 @pytest.fixture

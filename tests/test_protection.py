@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,31 +25,17 @@ from linkbench.models import predictor_files
 from linkbench.models.predictor import predict
 from linkbench.protection import shipped
 from linkbench.protection.album import check_places, manifest_name
-from linkbench.protection.background import STUDIED, Background, prepare, scenario_of
+from linkbench.protection.background import STUDIED, Background, scenario_of
 from linkbench.protection.judge import Judge, Verdict, judge_of
 from linkbench.protection.postings import postings, views
 from linkbench.protection.strength import Attempt, Changed, Checked, Target, apply, measure, meets, smallest
 from linkbench.stages.evidence import Lesson, own_scores
 from linkbench.stages.evidence import Target as Linked
 from linkbench.store import tensorfile
-from linkbench.store.store import Store
 
 MANIFEST = manifest_name("protect")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the scenario and the store that it fills once."""
-    folder = tmp_path_factory.mktemp("protection")
-    (folder / "tiny.yaml").write_text(TINY)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def background(kept: Path, one_thread: None) -> Background:
-    return prepare(scenario_of(kept / "tiny.yaml"), Store(str(kept / "store")), lambda steps: nullcontext())
 
 
 @pytest.fixture(scope="module")
