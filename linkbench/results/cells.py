@@ -78,16 +78,6 @@ class MeasuredCell(NamedTuple):
         """success@k in a population of n, if measured."""
         return self.success.get(k, {}).get(n) if n is not None else None
 
-    def in_populations(self, prefix: str) -> list[tuple[str, int, int, Value]]:
-        """The metrics that begin so and were measured at k in populations of n: the rest of the name, k, n, value."""
-        out = []
-        for name, value in self.metrics.items():
-            metric, _, place = name.partition("@")
-            if metric.startswith(prefix) and place:
-                k, n = map(int, place.split(","))
-                out.append((metric.removeprefix(prefix), k, n, value))
-        return out
-
 
 class Failed(NamedTuple):
     """A cell without numbers: where it stands, and why."""
@@ -157,6 +147,17 @@ def read_cells(rows: Iterable[Row], facts: Mapping[str, CellFacts]) -> list[Meas
             where = "" if row.n is None else f"@{row.k},{row.n}"
             cells[row.cell].metrics[cleaned(row.metric) + where] = value
     return [cell._replace(flags=tuple(flags[id_])) for id_, cell in cells.items()]
+
+
+def in_populations(cell: MeasuredCell, prefix: str) -> list[tuple[str, int, int, Value]]:
+    """The metrics that begin so and were measured at k in populations of n: the rest of the name, k, n, value."""
+    out = []
+    for name, value in cell.metrics.items():
+        metric, _, place = name.partition("@")
+        if metric.startswith(prefix) and place:
+            k, n = map(int, place.split(","))
+            out.append((metric.removeprefix(prefix), k, n, value))
+    return out
 
 
 def failed_cells(run: dict[str, Any]) -> list[Failed]:

@@ -15,7 +15,7 @@ from linkbench.report.figures.base import (
     switched_sizes,
 )
 from linkbench.report.figures.vega import Axis, Record, lines, record
-from linkbench.results.cells import MeasuredCell
+from linkbench.results.cells import MeasuredCell, in_populations
 
 AXES = ("cohort", "genomes", "model", "poison", "attacker")
 PREFIX = "certified_success:"
@@ -58,7 +58,7 @@ def _rows(cells: list[MeasuredCell], sizes: list[int]) -> list[Record]:
     """The certificate, and a line for each defence through its budgets."""
     out: list[Record] = []
     for cell in cells:
-        for length, k, n, proven in cell.in_populations(PREFIX):
+        for length, k, n, proven in in_populations(cell, PREFIX):
             if n in sizes:
                 out.append(record(LINE, float(length), proven, channel=cell.channel, k=k, n=n))
         far = cell.metrics.get("l2")

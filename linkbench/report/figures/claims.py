@@ -5,7 +5,7 @@ from __future__ import annotations
 from linkbench.report import numbers
 from linkbench.report.figures.base import PANEL_AXES, Choice, Panel, Section, keys_of, panels_of
 from linkbench.report.figures.vega import Axis, Record, lines, record, wide
-from linkbench.results.cells import MeasuredCell, Value, top_k, undefended
+from linkbench.results.cells import MeasuredCell, Value, in_populations, top_k, undefended
 
 PREFIX = "fnir:"
 
@@ -13,7 +13,7 @@ PREFIX = "fnir:"
 def missed(cell: MeasuredCell) -> dict[str, dict[tuple[int, int], Value]]:
     """By false positive rate, as it is written in the metric's name, FNIR by k and pile size."""
     out: dict[str, dict[tuple[int, int], Value]] = {}
-    for rate, k, n, value in cell.in_populations(PREFIX):
+    for rate, k, n, value in in_populations(cell, PREFIX):
         out.setdefault(rate, {})[k, n] = value
     return out
 
