@@ -66,8 +66,7 @@ def test_every_attacker_stands_on_a_step() -> None:
     assert set(of.values()) == set(STEPS)
     each = steps(SCENARIO.replace("{use: adaptive, defender: {use: joint-pgd, steps: 1}, epochs: 1}", "adaptive"))
     assert {each["knows", tool, "predicted"] for tool in ("noise", "blur", "joint-pgd")} == {"retrained"}
-    behind = SCENARIO + "\n".replace("\n", "")
-    behind = behind.replace("defenders:", "  - {name: after, start: knows, recipe: pretrained, "
+    behind = SCENARIO.replace("defenders:", "  - {name: after, start: knows, recipe: pretrained, "
                             "architecture: {use: small-cnn, width: 2}}\ndefenders:")  # fmt: skip
     assert steps(behind)["after", "joint-pgd", "predicted"] == "retrained", "what it started from counts"
 
