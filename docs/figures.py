@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +118,7 @@ def block(name: str) -> str:
         if not any(values):
             raise KeyError(defender)
         lines.append(f"| {title} | {' | '.join(values)} |")
-    return "\n".join([*_wrapped(said), "", *lines, ""])
+    return "\n".join([*textwrap.wrap(said, 120), "", *lines, ""])
 
 
 def _number(value: float) -> str:
@@ -126,12 +127,6 @@ def _number(value: float) -> str:
 
 def _epsilon(value: float) -> str:
     return f"{value:g}".removeprefix("0")
-
-
-def _wrapped(text: str) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, 120)
 
 
 def pages() -> list[Path]:

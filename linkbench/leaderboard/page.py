@@ -13,7 +13,7 @@ from linkbench.metrics.pareto import front
 from linkbench.report import document, flags_text, numbers, png
 from linkbench.report.document import embedded
 from linkbench.report.drawings import Drawing, Drawings
-from linkbench.report.figures.base import Key, Panel, Section, keys_of
+from linkbench.report.figures.base import Key, Panel, Section, colours, keys_of
 from linkbench.report.figures.vega import Axis, record, scatter
 from linkbench.results.cells import Value, cleaned
 
@@ -193,8 +193,8 @@ def _chart(sheet: Sheet, drawings: Drawings) -> Picture | None:
     places = [place for place in sheet.ranking.places if place.row.ssim is not None and place.judged]
     if len(places) < 2:
         return None
-    families = list(dict.fromkeys(_family(place) for place in places if not place.row.control))
-    looks = {**{name: f"s{at % 8 + 1}" for at, name in enumerate(families)}, CONTROLS: "truth"}
+    families = dict.fromkeys(_family(place) for place in places if not place.row.control)
+    looks = colours([*families, CONTROLS], {CONTROLS: "truth"})
     rows = [
         record(
             CONTROLS if place.row.control else _family(place),

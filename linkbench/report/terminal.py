@@ -102,12 +102,12 @@ def _show_briefly(results: Results, settings: list[Setting], screen: _Screen) ->
     """A line for each defence, and the conclusion."""
     from rich.text import Text
 
-    failed = results.failed
+    failed, ladders = results.failed, results.ladders()
     name = cleaned(results.run.get("scenario", {}).get("name", ""))
     screen.say("")
     screen.say(": ".join(filter(None, [name, f"{len(results.cells)} cells"])), "bold")
     for intervals in (True, False):
-        found = brief.table(settings, intervals, results.ladders())
+        found = brief.table(settings, intervals, ladders)
         widths = [max(len(row[at]) for row in [found.headings, *found.rows]) for at in range(len(found.headings))]
         if sum(widths) + 2 * len(widths) <= screen.console.width:
             break
