@@ -14,7 +14,7 @@ from linkbench.report import document, flags_text, numbers, png
 from linkbench.report.document import embedded
 from linkbench.report.drawings import Drawing, Drawings
 from linkbench.report.figures.base import Key, Panel, Section, colours, keys_of
-from linkbench.report.figures.vega import Axis, record, scatter
+from linkbench.report.figures.vega import Axis, record, scatter, short
 from linkbench.results.cells import Value, cleaned
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def data(one: Channel) -> dict[str, Any]:
 
 
 def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+    return None if value is None else short(value)
 
 
 def faces(listed: Listed) -> Faces | None:
