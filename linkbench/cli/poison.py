@@ -52,7 +52,7 @@ def command(
     and kept in a manifest, from which an interrupted run goes on. Photos added later get the same pattern. The manifest
     holds the secret: do not post it.
 
-    It helps against few attackers; the command says which. Exit status 1: a photo failed; 2: nothing was written.
+    What was measured of it, against whom, the command says. Exit status 1: a photo failed; 2: nothing was written.
     """
     from linkbench.execution.device import check_torch
 
