@@ -62,13 +62,14 @@ def _photo_cells(builder: Builder, place: dict[str, Any], base: dict[str, str], 
             protect = builder.protect(defender, channel, model, base, seed)
             publish, quality = builder.publish(protect, channel, base, seed, imaginary)
             predict = builder.predict(train, seed, published=publish)
+            held_out: dict[str, str] = {}
             if "protected" in asked:
                 own = builder.protect(defender, channel, model, base, seed, split=VALIDATION, own=True)
-                network["protected"] = builder.predict(train, seed, published=builder.post(own, channel, seed))
+                held_out = {"protected": builder.predict(train, seed, published=builder.post(own, channel, seed))}
             epsilon = defender.params.get("epsilon")
             here = {"model": model.name, "poison": poison.label, "defender": defender.label, "epsilon": epsilon}
             steps = {
-                **base, **poisoned, **network, "protect": protect, "publish": publish, "quality": quality,
+                **base, **poisoned, **network, **held_out, "protect": protect, "publish": publish, "quality": quality,
                 "predict": predict,
             }  # fmt: skip
             played = {

@@ -63,13 +63,8 @@ class Announced(NamedTuple):
 def announced(name: str, load: Callable[[], object]) -> Announced:
     """What the object behind an entry point announces; load: imports it, which runs code of the package."""
     out = Announced([], [], True)
-    try:
-        with silence(name, out.broken):
-            module = load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        out.broken.append([name, _said(error)])
+    module, loaded = _called(name, out.broken, load)
+    if not loaded:
         return out._replace(complete=False)
     if not (isinstance(module, ModuleType | type) or hasattr(module, "__dict__")):
         return out
@@ -81,21 +76,25 @@ def announced(name: str, load: Callable[[], object]) -> Announced:
     except Exception as error:
         out.broken.append([str(getattr(module, "__name__", module)), shown(error)])
         return out._replace(complete=False)
-    complete = True
-    for kind, record in KINDS.items():
-        try:
-            with silence(record.hook, out.broken):
-                getattr(manager.hook, record.hook)(register=functools.partial(_register, out.plugins, kind))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            out.broken.append([record.hook, _said(error)])
-            complete = False
-    return out._replace(complete=complete)
+    called = [
+        _called(record.hook, out.broken, functools.partial(
+            getattr(manager.hook, record.hook), register=functools.partial(_register, out.plugins, kind)
+        ))
+        for kind, record in KINDS.items()
+    ]  # fmt: skip
+    return out._replace(complete=all(done for _, done in called))
 
 
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {shown(error)}"
+def _called(name: str, broken: list[list[str]], run: Callable[[], Any]) -> tuple[Any, bool]:
+    """What code of a package returns, and whether it returned at all; what it printed or raised is kept as broken."""
+    try:
+        with silence(name, broken):
+            return run(), True
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        broken.append([name, f"{type(error).__name__}: {shown(error)}"])
+        return None, False
 
 
 def _register(plugins: list[list[Any]], kind: str, name: str, target: str, *, summary: str, api: int) -> None:
